@@ -1,0 +1,172 @@
+"""One query on its way through the tiers: makes the calls its policy asks for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import patch_config, set_config_context
+from langchain_core.runnables.utils import coro_with_context
+
+from frugal_core.decision import Decision
+from frugal_core.types import Answer, Call, Query
+from langchain_frugal._convert import Conversation, system_prompt
+from langchain_frugal._gate import Gate, gated
+from langchain_frugal._history import clean_history
+from langchain_frugal._tiers import TierModel
+
+if TYPE_CHECKING:
+    from langchain_frugal._runner import Collector, Runner
+
+
+class Asking:
+    """State of one query: its flow, its config, and the gates of its drafts.
+
+    Args:
+        runner: The wrapper's tiers and policy.
+        messages: The conversation.
+        config: Config for the tiers' runs.
+        given: Call arguments of the user (`stop`, ...).
+    """
+
+    __slots__ = ("_config", "_gates", "_given", "_messages", "_runner", "flow", "live", "query")
+
+    def __init__(self, runner: Runner, messages: list[BaseMessage], config: RunnableConfig, given: Mapping[str, Any]) -> None:
+        self._runner = runner
+        self._messages = messages
+        self._config = config
+        self._given = given
+        self._gates: dict[int, list[Gate]] = {}
+        self.live: Collector | None = None
+        self.query = Query(
+            Conversation(messages),
+            runner.abouts,
+            runner.reference,
+            system_prompt(messages),
+            runner.tools,
+            runner.response_format,
+            metadata=config.get("metadata") or {},
+        )
+        self.flow = runner.policy.decide(self.query)
+
+    def perform(self, call: Call) -> Answer:
+        """Make a call."""
+        self.live = None
+        if call.n > 1:
+            return _samples([self.perform(replace(call, n=1)) for _ in range(call.n)])
+        tier, config, gates = self._tier(call)
+        since = perf_counter()
+        try:
+            output = self._invoke(tier, call, config, gates)
+        except Exception as error:
+            if not tier.forgoes_logprobs(error):
+                raise
+            output = self._invoke(tier, call, config, gates)
+        return self._runner.shape.read(output, self.query, call.tier, perf_counter() - since)
+
+    async def aperform(self, call: Call) -> Answer:
+        """Make a call, awaiting it."""
+        self.live = None
+        if call.n > 1:
+            return _samples([await self.aperform(replace(call, n=1)) for _ in range(call.n)])
+        tier, config, gates = self._tier(call)
+        since = perf_counter()
+        try:
+            output = await self._ainvoke(tier, call, config, gates)
+        except Exception as error:
+            if not tier.forgoes_logprobs(error):
+                raise
+            output = await self._ainvoke(tier, call, config, gates)
+        return self._runner.shape.read(output, self.query, call.tier, perf_counter() - since)
+
+    def stream(self, call: Call) -> Iterator[Any]:
+        """Make a final call: its chunks as they come, then the whole answer."""
+        tier = self._runner.tiers[call.tier]
+        since = perf_counter()
+        self.live = collector = self._runner.shape.collect(self.query, call.tier)
+        for chunk in tier.runnable.stream(self._input(tier), self._config, **self._kwargs(tier, call)):
+            passed = collector.push(chunk)
+            if passed is not None:
+                yield passed
+        yield collector.answer(perf_counter() - since)
+
+    async def astream(self, call: Call) -> AsyncIterator[Any]:
+        """As `stream`, awaiting the chunks."""
+        tier = self._runner.tiers[call.tier]
+        since = perf_counter()
+        self.live = collector = self._runner.shape.collect(self.query, call.tier)
+        async for chunk in tier.runnable.astream(self._input(tier), self._config, **self._kwargs(tier, call)):
+            passed = collector.push(chunk)
+            if passed is not None:
+                yield passed
+        yield collector.answer(perf_counter() - since)
+
+    def open_gates(self, decision: Decision) -> None:
+        """Let streaming handlers hear the accepted draft."""
+        for gate in self._accepted_gates(decision):
+            gate.open()
+
+    async def aopen_gates(self, decision: Decision) -> None:
+        """As `open_gates`, awaiting async handlers."""
+        for gate in self._accepted_gates(decision):
+            await gate.aopen()
+
+    def batch_item(self, call: Call) -> tuple[Any, RunnableConfig, dict[str, Any]]:
+        """Input, config and arguments of a call that a batch makes."""
+        tier, config, _ = self._tier(call)
+        return self._input(tier), config, self._kwargs(tier, call)
+
+    def read(self, call: Call, output: Any, latency_s: float) -> Answer:
+        """Answer from what a batch returned for a call."""
+        return self._runner.shape.read(output, self.query, call.tier, latency_s)
+
+    def _invoke(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
+        if not gates:
+            return tier.runnable.invoke(self._input(tier), config, **self._kwargs(tier, call))
+        with set_config_context(config) as context:  # else core would find the ungated handlers in the context
+            return context.run(tier.runnable.invoke, self._input(tier), config, **self._kwargs(tier, call))
+
+    async def _ainvoke(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
+        if not gates:
+            return await tier.runnable.ainvoke(self._input(tier), config, **self._kwargs(tier, call))
+        with set_config_context(config) as context:
+            reply = context.run(tier.runnable.ainvoke, self._input(tier), config, **self._kwargs(tier, call))
+            return await coro_with_context(reply, context)
+
+    def _tier(self, call: Call) -> tuple[TierModel, RunnableConfig, list[Gate]]:
+        """The tier of a call, with a config whose streaming handlers wait until the draft is accepted."""
+        tier = self._runner.tiers[call.tier]
+        manager = self._config.get("callbacks")
+        if call.final or not isinstance(manager, BaseCallbackManager):
+            return tier, self._config, []
+        manager, gates = gated(manager)
+        if not gates:
+            return tier, self._config, []
+        if call.purpose == "answer":
+            self._gates[call.tier] = gates
+        return tier, patch_config(self._config, callbacks=manager), gates
+
+    def _accepted_gates(self, decision: Decision) -> Sequence[Gate]:
+        return self._gates.get(decision.answer.tier, ()) if self._gates else ()
+
+    def _input(self, tier: TierModel) -> list[BaseMessage]:
+        return clean_history(self._messages, tier.model) if tier.model is not None else self._messages
+
+    def _kwargs(self, tier: TierModel, call: Call) -> dict[str, Any]:
+        return tier.kwargs(call, self._given, logprobs=self._runner.needs_logprobs)
+
+
+def _samples(answers: Sequence[Answer]) -> Answer:
+    costs = [answer.cost_usd for answer in answers]
+    usages = [answer.usage for answer in answers if answer.usage is not None]
+    return replace(
+        answers[0],
+        samples=tuple(answers),
+        usage=sum(usages[1:], usages[0]) if usages else None,
+        cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
+    )

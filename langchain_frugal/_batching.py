@@ -1,0 +1,88 @@
+"""Hands a tier the calls of many queries as few batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import Context, copy_context
+from time import perf_counter
+from typing import Any
+
+from langchain_core.runnables.config import var_child_runnable_config
+from langchain_core.runnables.utils import coro_with_context
+
+from frugal_core.engine import Batch
+from frugal_core.types import Answer, Call
+from langchain_frugal._asking import Asking
+from langchain_frugal._tiers import TierModel
+
+Replies = dict[int, "Answer | Exception"]
+
+
+def perform_batch(askings: Sequence[Asking], tier: TierModel, batch: Batch) -> Sequence[Answer | Exception]:
+    """Make the calls of many queries to one tier; a failed call's exception stands in its place."""
+    replies: Replies = {}
+    for calls in _alike(batch):
+        inputs, configs, kwargs = _gather(askings, calls)
+        since = perf_counter()
+        outputs = _detached().run(tier.runnable.batch, inputs, configs, return_exceptions=True, **kwargs)
+        for asking, call in _read(askings, tier, calls, outputs, perf_counter() - since, replies):
+            try:
+                replies[id(asking)] = asking.perform(call)
+            except Exception as error:
+                replies[id(asking)] = error
+    return [replies[id(askings[index])] for index, _ in batch]
+
+
+async def aperform_batch(askings: Sequence[Asking], tier: TierModel, batch: Batch) -> Sequence[Answer | Exception]:
+    """As `perform_batch`, awaiting the calls."""
+    replies: Replies = {}
+    for calls in _alike(batch):
+        inputs, configs, kwargs = _gather(askings, calls)
+        since = perf_counter()
+        context = _detached()
+        reply = context.run(tier.runnable.abatch, inputs, configs, return_exceptions=True, **kwargs)
+        outputs = await coro_with_context(reply, context)
+        again = list(_read(askings, tier, calls, outputs, perf_counter() - since, replies))
+        for (asking, _), result in zip(
+            again, await asyncio.gather(*(asking.aperform(call) for asking, call in again), return_exceptions=True), strict=True
+        ):
+            if isinstance(result, BaseException) and not isinstance(result, Exception):
+                raise result
+            replies[id(asking)] = result
+    return [replies[id(askings[index])] for index, _ in batch]
+
+
+def _alike(batch: Batch) -> Iterable[Batch]:
+    """Calls that can be made with the same arguments."""
+    groups: dict[Any, Batch] = defaultdict(list)
+    for index, call in batch:
+        groups[call.final, call.temperature].append((index, call))
+    return groups.values()
+
+
+def _gather(askings: Sequence[Asking], calls: Batch) -> tuple[list[Any], list[Any], dict[str, Any]]:
+    items = [askings[index].batch_item(call) for index, call in calls]
+    return [item[0] for item in items], [item[1] for item in items], items[0][2]
+
+
+def _read(
+    askings: Sequence[Asking], tier: TierModel, calls: Batch, outputs: Sequence[Any], latency_s: float, replies: Replies
+) -> Iterator[tuple[Asking, Call]]:
+    """Sort a batch's outputs into `replies`; yields the calls that have to be made again, one by one."""
+    for (index, call), output in zip(calls, outputs, strict=True):
+        asking = askings[index]
+        if not isinstance(output, Exception):
+            replies[id(asking)] = asking.read(call, output, latency_s)
+        elif tier.forgoes_logprobs(output):
+            yield asking, call
+        else:
+            replies[id(asking)] = output
+
+
+def _detached() -> Context:
+    """A context without an ambient config: each item brings its own, and core would mix the two."""
+    context = copy_context()
+    context.run(var_child_runnable_config.set, None)
+    return context

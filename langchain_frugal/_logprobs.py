@@ -1,0 +1,287 @@
+"""Asking a chat model for token log-probabilities, and finding them in what it returned.
+
+Providers differ in how log-probabilities are asked for, in who may ask, and in where the answer lands. The first two
+are the table `_DIALECTS`, keyed by class name so that no provider package is imported; the third is
+`extract_logprobs`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.configurable import DynamicRunnable
+
+from frugal_core.types import TokenLogprob
+
+_ROUNDING = 1e-3
+"""How far above zero a log-probability may lie before it is malformed rather than rounded."""
+
+_REFUSED = frozenset({400, 422})
+
+
+def logprob_kwargs(model: Any, top: int = 10) -> dict[str, Any] | None:
+    """Find the call kwargs that make a chat model return token log-probabilities with alternatives.
+
+    What the user set himself (on the model, in its `model_kwargs`, or by `.bind`) is never overridden, only completed.
+
+    Args:
+        model: A chat model, bare or wrapped by `.bind`, `.with_config`, `.with_retry` or `.configurable_fields`.
+        top: Number of alternatives wanted per token; capped at what the provider takes.
+
+    Returns:
+        Kwargs for `model.invoke(messages, **kwargs)`; `{}` if the model returns log-probabilities as it is; `None` if
+        it cannot, is not known to, or was told by the user not to.
+    """
+    inner, bound = unwrap(model)
+    asks, able = _dialect(inner)
+    if not able(inner, bound):
+        return None
+    wanted = {name: most if most is True else min(top, most) for name, most in asks.items()}
+    said = {name: _setting(inner, bound, name) for name in wanted}
+    if any(value is False for value in said.values()):
+        return None
+    # Where the switch counts the alternatives (`logprobs=5`), `True` asks for none of them.
+    return {name: value for name, value in wanted.items() if said[name] is None or (said[name] is True is not value)}
+
+
+def refuses_logprobs(error: BaseException) -> bool:
+    """Tell whether a call failed because it asked for log-probabilities, so that it may be repeated without.
+
+    True for a provider's 400 or 422 that names them, and for a client method that does not know the argument.
+
+    >>> refuses_logprobs(TypeError("create() got an unexpected keyword argument 'logprobs'"))
+    True
+    >>> refuses_logprobs(ValueError("logprobs"))
+    False
+    """
+    return any(
+        "logprob" in str(fault).lower() and (isinstance(fault, TypeError) or _status(fault) in _REFUSED)
+        for fault in (error, error.__cause__)
+        if fault is not None
+    )
+
+
+def extract_logprobs(message: AIMessage) -> tuple[TokenLogprob, ...]:
+    """Read the log-probabilities of an answer's tokens, in order, whichever provider gave them.
+
+    A refusal's log-probabilities are not those of an answer and count as none. One malformed entry (a string, NaN, a
+    positive number, a missing key) discards them all: half a signal is a missing one.
+
+    Args:
+        message: A chat model's message, streamed and merged or not.
+
+    Returns:
+        One entry per token; `()` where there are none or they are malformed. `-inf` is legal; rounding above zero
+        becomes `0.0`.
+
+    >>> found = {"content": [{"token": "Yes", "logprob": -0.1}]}
+    >>> extract_logprobs(AIMessage("Yes", response_metadata={"logprobs": found}))
+    (TokenLogprob(token='Yes', logprob=-0.1, top=()),)
+    """
+    metadata = message.response_metadata
+    found = metadata.get("logprobs")
+    if found is None:
+        found = metadata.get("logprobs_result")
+        if found is None and isinstance(message.content, str):
+            return ()
+    try:
+        return tuple(_tokens(_of_blocks(message.content) if found is None else found))
+    except (TypeError, ValueError, OverflowError):
+        return ()
+
+
+def missing_logprobs_hint(model: Any) -> str:
+    """Say which tier gives no token log-probabilities, and what to do about it, in one sentence."""
+    inner, _ = unwrap(model)
+    name = _model_name(inner)
+    tier = f"{type(inner).__name__}({name!r})" if name else type(inner).__name__
+    return (
+        f"{tier} gives no token logprobs, so its answers cannot be scored by their margin: choose a scorer that needs "
+        "none, `SchemaValid()` for tools and structured output or your own `scorer=lambda query, answer: ...`."
+    )
+
+
+def unwrap(model: Any) -> tuple[Any, dict[str, Any]]:
+    """Take a chat model out of its bindings and configurable wrappers, with the kwargs bound on the way."""
+    bound: dict[str, Any] = {}
+    while True:
+        if isinstance(model, RunnableBindingBase):
+            bound = {**model.kwargs, **bound}
+            model = model.bound
+        elif isinstance(model, DynamicRunnable):
+            model = model.default
+        else:
+            return model, bound
+
+
+def uses_responses_api(model: Any, bound: Mapping[str, Any]) -> bool:
+    """Tell whether an OpenAI-family model talks to the Responses API rather than to Chat Completions."""
+    decide = getattr(model, "_use_responses_api", None)  # langchain-openai's own rule: settings, tools, model names
+    return bool(decide({**model.model_kwargs, **bound})) if decide else False
+
+
+# --- who can be asked, and how ---
+
+_REASONING_MODEL = re.compile(r"(?:.*/)?(?:ft:)?(?:o\d(?:-|$)|gpt-[5-9](?:[.-]|$)|deepseek-reasoner)(?!.*chat)")
+"""Models that answer a request for log-probabilities with 400; a path such as `openai/` may stand before it."""
+
+Able = Callable[[Any, Mapping[str, Any]], bool]
+
+
+def _always(model: Any, bound: Mapping[str, Any]) -> bool:
+    return True
+
+
+def _never(model: Any, bound: Mapping[str, Any]) -> bool:
+    return False
+
+
+def _not_reasoning(model: Any, bound: Mapping[str, Any]) -> bool:
+    name = str(bound.get("model") or _model_name(model)).lower()
+    return not _REASONING_MODEL.match(name) or _setting(model, bound, "reasoning_effort") == "none"
+
+
+def _chat_completions(model: Any, bound: Mapping[str, Any]) -> bool:
+    # langchain-openai drops the log-probabilities of the Responses API on the way back (langchain #36211).
+    return not uses_responses_api(model, bound) and _not_reasoning(model, bound)
+
+
+def _configured(model: Any, bound: Mapping[str, Any]) -> bool:
+    # Vertex parses the response by the constructor's `logprobs`: asked for in a call only, they come and are dropped.
+    return bool(getattr(model, "logprobs", False))
+
+
+def _served(model: Any, bound: Mapping[str, Any]) -> bool:
+    return type(getattr(model, "llm", None)).__name__ in {"HuggingFaceEndpoint", "HuggingFaceTextGenInference"}
+
+
+def _keeps_logits(model: Any, bound: Mapping[str, Any]) -> bool:
+    return bool(getattr(model, "logits_all", False))
+
+
+_OPENAI = {"logprobs": True, "top_logprobs": 20}
+
+_DIALECTS: dict[str, tuple[Mapping[str, int], Able]] = {
+    # class name: (kwarg -> `True` for a switch or the most alternatives the provider takes; who of that class can)
+    "BaseChatOpenAI": (_OPENAI, _chat_completions),
+    "ChatXAI": ({"logprobs": True, "top_logprobs": 8}, _chat_completions),
+    "ChatTogether": ({"logprobs": 20}, _chat_completions),
+    "ChatFireworks": ({"logprobs": True, "top_logprobs": 5}, _always),
+    "ChatHuggingFace": ({"logprobs": True, "top_logprobs": 5}, _served),
+    "ChatLiteLLM": (_OPENAI, _not_reasoning),
+    "ChatLlamaCpp": (_OPENAI, _keeps_logits),
+    "ChatOllama": (_OPENAI, _always),
+    "ChatOpenRouter": (_OPENAI, _not_reasoning),
+    "ChatPlayground": (_OPENAI, _always),
+    "ChatVertexAI": ({}, _configured),
+}
+
+
+def _dialect(model: Any) -> tuple[Mapping[str, int], Able]:
+    known = (_DIALECTS[cls.__name__] for cls in type(model).__mro__ if cls.__name__ in _DIALECTS)
+    return next(known, ({}, _never))
+
+
+def _setting(model: Any, bound: Mapping[str, Any], name: str) -> Any:
+    """What the user set `name` to: bound, in `model_kwargs`, or as a field; `None` when he said nothing."""
+    if name in bound:
+        return bound[name]
+    extra = getattr(model, "model_kwargs", None)
+    if isinstance(extra, dict) and name in extra:
+        return extra[name]
+    return getattr(model, name, None) if name in getattr(model, "model_fields_set", ()) else None
+
+
+def _model_name(model: Any) -> str:
+    names = (getattr(model, field, None) for field in ("model_name", "model", "deployment_name", "model_id"))
+    return next((name for name in names if isinstance(name, str) and name), "")
+
+
+def _status(error: BaseException) -> Any:
+    response = getattr(error, "response", None)
+    places = ((error, "status_code"), (error, "code"), (response, "status_code"))
+    return next((status for place, name in places if isinstance(status := getattr(place, name, None), int)), None)
+
+
+# --- where the answer lands ---
+
+
+def _of_blocks(content: Any) -> list[Any]:
+    return [token for block in content if isinstance(block, dict) for token in block.get("logprobs") or ()]
+
+
+def _tokens(found: Any) -> Iterator[TokenLogprob]:
+    if isinstance(found, list):  # Ollama, Vertex, content blocks
+        entries: Iterable[Any] = found
+    elif (content := _field(found, "content")) is not None:  # OpenAI and compatible
+        entries = _list(content)
+    elif (chosen := _field(found, "chosen_candidates")) is not None:  # Google
+        return _paired(chosen, _field(found, "top_candidates"))
+    elif (tokens := _field(found, "tokens")) is not None:  # Together, Fireworks: OpenAI's legacy completions
+        return _parallel(tokens, _field(found, "token_logprobs"), _field(found, "top_logprobs"))
+    else:
+        entries = ()
+    return (_token(entry, _field(entry, "top_logprobs")) for entry in entries)
+
+
+def _paired(chosen: Any, top: Any) -> Iterator[TokenLogprob]:
+    chosen = _list(chosen)
+    tops = [_field(place, "candidates") for place in _list(top)] if top else [None] * len(chosen)
+    return (_token(entry, alternatives) for entry, alternatives in zip(chosen, tops, strict=True))
+
+
+def _parallel(tokens: Any, logprobs: Any, top: Any) -> Iterator[TokenLogprob]:
+    tokens = _list(tokens)
+    tops = [_mapping(place).items() for place in _list(top)] if top else [()] * len(tokens)
+    for token, logprob, alternatives in zip(tokens, _list(logprobs), tops, strict=True):
+        yield TokenLogprob(_text(token), _logprob(logprob), _best_first(alternatives))
+
+
+def _token(entry: Any, top: Any) -> TokenLogprob:
+    alternatives = ((_field(other, "token"), _field_logprob(other)) for other in _list(top or []))
+    return TokenLogprob(_text(_field(entry, "token")), _logprob(_field_logprob(entry)), _best_first(alternatives))
+
+
+def _best_first(alternatives: Iterable[tuple[Any, Any]]) -> tuple[tuple[str, float], ...]:
+    checked = [(_text(token), _logprob(logprob)) for token, logprob in alternatives]
+    return tuple(sorted(checked, key=lambda alternative: -alternative[1]))
+
+
+def _field(entry: Any, name: str) -> Any:
+    """Read a key of a dict or an attribute of an SDK's object."""
+    return entry.get(name) if isinstance(entry, dict) else getattr(entry, name, None)
+
+
+def _field_logprob(entry: Any) -> Any:
+    value = _field(entry, "logprob")
+    return _field(entry, "log_probability") if value is None else value
+
+
+def _logprob(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(value)
+    if not value <= _ROUNDING:  # also NaN
+        raise ValueError(value)
+    return min(float(value), 0.0)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    return value
+
+
+def _mapping(value: Any) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return value

@@ -1,0 +1,363 @@
+"""Drives a policy over LangChain runnables: sync and async, one input, many, or streamed.
+
+Every decision is taken in `frugal_core`; here calls are made, answers converted, and callbacks kept straight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import get_config_list, set_config_context
+from langchain_core.runnables.utils import coro_with_context
+
+from frugal_core.decision import Decision
+from frugal_core.engine import Batch, adrive, adrive_many, adrive_stream, drive, drive_many, drive_stream
+from frugal_core.policies import Policy
+from frugal_core.types import Answer, Query, Tier
+from langchain_frugal._asking import Asking
+from langchain_frugal._batching import aperform_batch, perform_batch
+from langchain_frugal._runs import Host, astart_run, own_config, start_run
+from langchain_frugal._tiers import TierModel
+
+
+class Collector(Protocol):
+    """Follows one live stream: passes its chunks on, and knows the whole at the end."""
+
+    def push(self, chunk: Any) -> Any:
+        """What the caller gets for a chunk; `None` for nothing yet."""
+
+    def answer(self, latency_s: float) -> Answer:
+        """The whole, once all has come."""
+
+    def last(self, output: Any) -> Any:
+        """The chunk that closes the stream and carries the decision; `None` for none."""
+
+
+class Shape(Protocol):
+    """What tiers return (messages, structured values), and how it becomes an answer and goes back to the caller."""
+
+    def read(self, output: Any, query: Query, tier: int, latency_s: float) -> Answer:
+        """A tier's output as an answer."""
+
+    def serve(self, decision: Decision) -> Any:
+        """The accepted output with its decision: the output of the wrapper's run."""
+
+    def result(self, output: Any) -> Any:
+        """What the caller gets of that output."""
+
+    def collect(self, query: Query, tier: int) -> Collector:
+        """Follow a live stream."""
+
+    def chunk(self, output: Any) -> Any:
+        """An accepted draft as the only chunk of a stream."""
+
+
+class Cached(Protocol):
+    """One input's place in a cache."""
+
+    def lookup(self) -> Any:
+        """The run's output if it is there, else `None`."""
+
+    async def alookup(self) -> Any:
+        """As `lookup`."""
+
+    def update(self, output: Any) -> None:
+        """Keep the run's output."""
+
+    async def aupdate(self, output: Any) -> None:
+        """As `update`."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """All that does not change from call to call.
+
+    Attributes:
+        tiers: The models, cheapest first.
+        policy: Who decides.
+        reference: Index of the reference tier.
+        shape: What tiers return.
+        tools: JSON-schema function definitions on offer.
+        response_format: JSON schema asked for.
+    """
+
+    tiers: tuple[TierModel, ...]
+    policy: Policy
+    reference: int
+    shape: Shape
+    tools: Sequence[Mapping[str, Any]] = ()
+    response_format: Mapping[str, Any] | None = None
+
+    @cached_property
+    def abouts(self) -> tuple[Tier, ...]:
+        """What policies may know of the tiers."""
+        return tuple(tier.about for tier in self.tiers)
+
+    @cached_property
+    def needs_logprobs(self) -> bool:
+        """Whether drafts are asked for with log-probabilities."""
+        return self.policy.needs_logprobs
+
+    def invoke(
+        self,
+        host: Host,
+        messages: list[BaseMessage],
+        input: Any,
+        config: RunnableConfig | None,
+        given: Mapping[str, Any],
+        cached: Cached | None = None,
+    ) -> Any:
+        """Answer one input."""
+        run, child = start_run(host, input, config)
+        try:
+            output = cached.lookup() if cached else None
+            if output is None:
+                _acquire(host)
+                asking = Asking(self, messages, child, given)
+                with set_config_context(child) as context:
+                    decision = context.run(drive, asking.flow, asking.perform)
+                asking.open_gates(decision)
+                output = self._serve(decision, cached)
+                if cached:
+                    cached.update(output)
+            result = self.shape.result(output)
+        except BaseException as error:
+            run.on_chain_error(error)
+            raise
+        run.on_chain_end(output)
+        return result
+
+    async def ainvoke(
+        self,
+        host: Host,
+        messages: list[BaseMessage],
+        input: Any,
+        config: RunnableConfig | None,
+        given: Mapping[str, Any],
+        cached: Cached | None = None,
+    ) -> Any:
+        """Answer one input, awaiting the tiers."""
+        run, child = await astart_run(host, input, config)
+        try:
+            output = await cached.alookup() if cached else None
+            if output is None:
+                await _aacquire(host)
+                asking = Asking(self, messages, child, given)
+                with set_config_context(child) as context:
+                    decision = await coro_with_context(adrive(asking.flow, asking.aperform), context)
+                await asking.aopen_gates(decision)
+                output = self._serve(decision, cached)
+                if cached:
+                    await cached.aupdate(output)
+            result = self.shape.result(output)
+        except BaseException as error:
+            await run.on_chain_error(error)
+            raise
+        await run.on_chain_end(output)
+        return result
+
+    def stream(
+        self,
+        host: Any,
+        messages: list[BaseMessage],
+        input: Any,
+        config: RunnableConfig | None,
+        given: Mapping[str, Any],
+        cached: Cached | None = None,
+    ) -> Iterator[Any]:
+        """Answer one input as a stream: nothing of a draft before it is accepted, the last tier live."""
+
+        def answer(inputs: Iterator[Any], config: RunnableConfig) -> Iterator[Any]:
+            for _ in inputs:
+                pass
+            output = cached.lookup() if cached else None
+            if output is not None:
+                yield self.shape.chunk(output)
+                return
+            _acquire(host)
+            asking = Asking(self, messages, config, given)
+            for item in drive_stream(asking.flow, asking.perform, asking.stream):
+                if not isinstance(item, Decision):
+                    yield item
+                    continue
+                asking.open_gates(item)
+                output = self._serve(item, cached)
+                last = asking.live.last(output) if asking.live else self.shape.chunk(output)
+                if last is not None:
+                    yield last
+                if cached:
+                    cached.update(output)
+
+        yield from host._transform_stream_with_config(iter([input]), answer, own_config(config, host))
+
+    async def astream(
+        self,
+        host: Any,
+        messages: list[BaseMessage],
+        input: Any,
+        config: RunnableConfig | None,
+        given: Mapping[str, Any],
+        cached: Cached | None = None,
+    ) -> AsyncIterator[Any]:
+        """As `stream`, awaiting the tiers."""
+
+        async def only() -> AsyncIterator[Any]:
+            yield input
+
+        async def answer(inputs: AsyncIterator[Any], config: RunnableConfig) -> AsyncIterator[Any]:
+            async for _ in inputs:
+                pass
+            output = await cached.alookup() if cached else None
+            if output is not None:
+                yield self.shape.chunk(output)
+                return
+            await _aacquire(host)
+            asking = Asking(self, messages, config, given)
+            async for item in adrive_stream(asking.flow, asking.aperform, asking.astream):
+                if not isinstance(item, Decision):
+                    yield item
+                    continue
+                await asking.aopen_gates(item)
+                output = self._serve(item, cached)
+                last = asking.live.last(output) if asking.live else self.shape.chunk(output)
+                if last is not None:
+                    yield last
+                if cached:
+                    await cached.aupdate(output)
+
+        async for chunk in host._atransform_stream_with_config(only(), answer, own_config(config, host)):
+            yield chunk
+
+    def batch(
+        self,
+        host: Host,
+        conversations: Sequence[list[BaseMessage]],
+        inputs: Sequence[Any],
+        config: RunnableConfig | list[RunnableConfig] | None,
+        given: Mapping[str, Any],
+        cached: Sequence[Cached | None],
+        *,
+        return_exceptions: bool,
+    ) -> list[Any]:
+        """Answer many inputs: each tier is handed all that reach it as one batch."""
+        configs = get_config_list(config, len(inputs))
+        started = [start_run(host, input, own) for input, own in zip(inputs, configs, strict=True)]
+        outputs: dict[int, Any] = {}
+        try:
+            hits = {index: hit for index, entry in enumerate(cached) if entry and (hit := entry.lookup()) is not None}
+            askings = {
+                index: Asking(self, conversations[index], child, given)
+                for index, (_, child) in enumerate(started)
+                if index not in hits
+            }
+            order = list(askings.values())
+            for _ in order:
+                _acquire(host)
+
+            def perform(tier: int, batch: Batch) -> Sequence[Answer | Exception]:
+                return perform_batch(order, self.tiers[tier], batch)
+
+            decisions = drive_many([asking.flow for asking in order], perform, return_exceptions=return_exceptions)
+            for (index, asking), decision in zip(askings.items(), decisions, strict=True):
+                if isinstance(decision, Exception):
+                    outputs[index] = decision
+                    continue
+                asking.open_gates(decision)
+                outputs[index] = self._serve(decision, cached[index])
+                if entry := cached[index]:
+                    entry.update(outputs[index])
+            outputs.update(hits)
+            results = [self._result(outputs[index], return_exceptions) for index in range(len(inputs))]
+        except BaseException as error:
+            for run, _ in started:
+                run.on_chain_error(error)
+            raise
+        for index, (run, _) in enumerate(started):
+            if isinstance(results[index], Exception):
+                run.on_chain_error(results[index])
+            else:
+                run.on_chain_end(outputs[index])
+        return results
+
+    async def abatch(
+        self,
+        host: Host,
+        conversations: Sequence[list[BaseMessage]],
+        inputs: Sequence[Any],
+        config: RunnableConfig | list[RunnableConfig] | None,
+        given: Mapping[str, Any],
+        cached: Sequence[Cached | None],
+        *,
+        return_exceptions: bool,
+    ) -> list[Any]:
+        """As `batch`, awaiting the tiers."""
+        configs = get_config_list(config, len(inputs))
+        started = [await astart_run(host, input, own) for input, own in zip(inputs, configs, strict=True)]
+        outputs: dict[int, Any] = {}
+        try:
+            hits = {index: hit for index, entry in enumerate(cached) if entry and (hit := await entry.alookup()) is not None}
+            askings = {
+                index: Asking(self, conversations[index], child, given)
+                for index, (_, child) in enumerate(started)
+                if index not in hits
+            }
+            order = list(askings.values())
+            for _ in order:
+                await _aacquire(host)
+
+            async def perform(tier: int, batch: Batch) -> Sequence[Answer | Exception]:
+                return await aperform_batch(order, self.tiers[tier], batch)
+
+            decisions = await adrive_many([asking.flow for asking in order], perform, return_exceptions=return_exceptions)
+            for (index, asking), decision in zip(askings.items(), decisions, strict=True):
+                if isinstance(decision, Exception):
+                    outputs[index] = decision
+                    continue
+                await asking.aopen_gates(decision)
+                outputs[index] = self._serve(decision, cached[index])
+                if entry := cached[index]:
+                    await entry.aupdate(outputs[index])
+            outputs.update(hits)
+            results = [self._result(outputs[index], return_exceptions) for index in range(len(inputs))]
+        except BaseException as error:
+            for run, _ in started:
+                await run.on_chain_error(error)
+            raise
+        for index, (run, _) in enumerate(started):
+            if isinstance(results[index], Exception):
+                await run.on_chain_error(results[index])
+            else:
+                await run.on_chain_end(outputs[index])
+        return results
+
+    def _result(self, output: Any, return_exceptions: bool) -> Any:
+        """What the caller gets for one input of a batch."""
+        if isinstance(output, Exception):
+            return output
+        try:
+            return self.shape.result(output)
+        except Exception as error:
+            if return_exceptions:
+                return error
+            raise
+
+    def _serve(self, decision: Decision, cached: Cached | None) -> Any:
+        for step in decision.steps:
+            if step.reason == "no_signal" and step.error is None:
+                next(tier for tier in self.tiers if tier.about.name == step.tier).warn_blind()
+        return self.shape.serve(replace(decision, cache="miss") if cached else decision)
+
+
+def _acquire(host: Host) -> None:
+    if host.rate_limiter:
+        host.rate_limiter.acquire(blocking=True)
+
+
+async def _aacquire(host: Host) -> None:
+    if host.rate_limiter:
+        await host.rate_limiter.aacquire(blocking=True)

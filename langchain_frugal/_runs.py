@@ -1,0 +1,77 @@
+"""A wrapper's own run: a *chain* run, under which its tiers are the *LLM* runs.
+
+So callbacks, traces and token counters see each real call once, and nothing twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForChainRun,
+    BaseCallbackManager,
+    CallbackManagerForChainRun,
+    Callbacks,
+)
+from langchain_core.rate_limiters import BaseRateLimiter
+from langchain_core.runnables import RunnableConfig, ensure_config
+from langchain_core.runnables.config import (
+    get_async_callback_manager_for_config,
+    get_callback_manager_for_config,
+    patch_config,
+)
+
+M = TypeVar("M", bound=BaseCallbackManager)
+
+
+class Host(Protocol):
+    """The wrapper, and what the user gave it for all its runs. Read anew for every run, since all of it may be assigned."""
+
+    callbacks: Callbacks
+    tags: list[str] | None
+    metadata: dict[str, Any] | None
+    rate_limiter: BaseRateLimiter | None
+
+    def get_name(self) -> str:
+        """Name of its runs."""
+
+
+def start_run(host: Host, input: Any, config: RunnableConfig | None) -> tuple[CallbackManagerForChainRun, RunnableConfig]:
+    """Open a chain run. Returns its manager, to close it with, and the config for its children."""
+    config = ensure_config(config)
+    manager = _with_own(get_callback_manager_for_config(config), host)
+    name = config.get("run_name") or host.get_name()
+    run = manager.on_chain_start(None, input, name=name, run_id=config.pop("run_id", None))
+    return run, patch_config(config, callbacks=run.get_child())
+
+
+async def astart_run(
+    host: Host, input: Any, config: RunnableConfig | None
+) -> tuple[AsyncCallbackManagerForChainRun, RunnableConfig]:
+    """As `start_run`, awaiting the callbacks."""
+    config = ensure_config(config)
+    manager = _with_own(get_async_callback_manager_for_config(config), host)
+    name = config.get("run_name") or host.get_name()
+    run = await manager.on_chain_start(None, input, name=name, run_id=config.pop("run_id", None))
+    return run, patch_config(config, callbacks=run.get_child())
+
+
+def own_config(config: RunnableConfig | None, host: Host) -> RunnableConfig:
+    """A config that makes a helper of `Runnable` open such a run."""
+    config = ensure_config(config)
+    config["run_name"] = config.get("run_name") or host.get_name()
+    if host.callbacks or host.tags or host.metadata:
+        config["callbacks"] = _with_own(get_callback_manager_for_config(config), host)
+    return config
+
+
+def _with_own(manager: M, host: Host) -> M:
+    if host.callbacks:
+        own = host.callbacks.handlers if isinstance(host.callbacks, BaseCallbackManager) else host.callbacks
+        for handler in own:
+            manager.add_handler(handler, inherit=True)
+    if host.tags:
+        manager.add_tags(host.tags, inherit=True)
+    if host.metadata:
+        manager.add_metadata(host.metadata, inherit=True)
+    return manager

@@ -1,0 +1,245 @@
+"""The models a wrapper is given, as tiers: named, priced, and knowing how to be called."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.load import dumps
+from langchain_core.runnables import Runnable, RunnableBinding
+
+from frugal_core.errors import ConfigurationError, FrugalWarning, UnknownModelError
+from frugal_core.pricing import PriceBook, unknown_price_hint
+from frugal_core.types import Call, Tier
+from langchain_frugal._logprobs import logprob_kwargs, missing_logprobs_hint, refuses_logprobs
+
+_SHARED = ("temperature", "max_tokens", "stop")
+"""Standard parameters that a built model object takes over; others act only while a model is being built."""
+
+
+@dataclass
+class TierModel:
+    """A tier and the runnable behind it.
+
+    Attributes:
+        about: What policies may know of it.
+        runnable: What is called.
+        model: The chat model in it, `None` for a chain.
+        takes_kwargs: Whether call arguments (`stop`, ...) may be passed on: it is a chat model, bound or not.
+        logprobs: Call arguments that bring token log-probabilities; `None` when the model gives none.
+        plain: The same without log-probabilities, where they cannot be asked for by an argument.
+    """
+
+    about: Tier
+    runnable: Runnable[Any, Any]
+    model: BaseChatModel | None
+    takes_kwargs: bool
+    logprobs: Mapping[str, Any] | None
+    plain: Runnable[Any, Any] | None = None
+    told: bool = False
+
+    def kwargs(self, call: Call, given: Mapping[str, Any], *, logprobs: bool) -> dict[str, Any]:
+        """Arguments for one call: the caller's own, and those its purpose asks for."""
+        if not self.takes_kwargs:
+            return {}
+        kwargs = {**self.logprobs, **given} if logprobs and self.logprobs and not call.final else dict(given)
+        if call.temperature is not None:
+            kwargs["temperature"] = call.temperature
+        return kwargs
+
+    def map(self, change: Callable[[Any], Any]) -> TierModel:
+        """The same tier with another runnable, made from its model. What the user had bound stays bound."""
+        return replace(self, runnable=_map(self.runnable, change))
+
+    def chained(self, change: Callable[[Any], Any], *, logprobs: bool) -> TierModel:
+        """The same tier behind a chain made from its model, which call arguments do not reach.
+
+        Args:
+            change: Makes the chain of a model.
+            logprobs: Have the model itself ask for log-probabilities.
+        """
+        asked = self.logprobs if logprobs and self.logprobs else {}
+        plain = _map(self.runnable, change)
+        runnable = _map(self.runnable, lambda model: change(_copy(model, asked))) if asked else plain
+        return replace(self, runnable=runnable, plain=plain if asked else None, takes_kwargs=False, logprobs=None)
+
+    def forgoes_logprobs(self, error: BaseException) -> bool:
+        """Whether a call failed because it asked for log-probabilities. This tier then asks no more; repeat the call."""
+        if not (self.logprobs or self.plain) or not refuses_logprobs(error):
+            return False
+        self.runnable, self.logprobs, self.plain = self.plain or self.runnable, None, None
+        return True
+
+    def warn_blind(self) -> None:
+        """Say once that this tier's answers bring no log-probabilities, and what to do."""
+        if self.told:
+            return
+        self.told = True
+        warnings.warn(missing_logprobs_hint(self.model or self.runnable), FrugalWarning, stacklevel=2)
+
+
+def build_tiers(models: Sequence[Any], prices: PriceBook, parameters: Mapping[str, Any]) -> tuple[TierModel, ...]:
+    """Tiers for what a user gave as `models`.
+
+    Args:
+        models: Chat models, Runnables that answer with messages, or `"provider:model"` strings, cheapest first.
+        prices: Where to look prices and context windows up.
+        parameters: Standard parameters (`temperature`, ...) for all of them; `None` values are left out.
+
+    Raises:
+        ConfigurationError: There are none, or one is something else.
+        UnknownModelError: A string that no installed provider package answers to.
+    """
+    if isinstance(models, (str, bytes)) or not isinstance(models, Sequence):
+        raise ConfigurationError(f"models={models!r} must be a list of models, cheapest first, such as [small, large].")
+    if not models:
+        raise ConfigurationError("models=[] is empty: give at least one model, cheapest first, such as [small, large].")
+    runnables = [_runnable(model, {k: v for k, v in parameters.items() if v is not None}) for model in models]
+    names = _unique([_model_name(runnable) or type(runnable).__name__ for runnable in runnables])
+    return tuple(_tier(name, runnable, prices) for name, runnable in zip(names, runnables, strict=True))
+
+
+def warn_unpriced(tiers: Sequence[TierModel]) -> None:
+    """Say which tiers have no known price, and what to do."""
+    for tier in tiers:
+        if tier.about.price is None:
+            hint = unknown_price_hint(tier.about.model or tier.about.name, _provider(tier.runnable))
+            warnings.warn(hint, FrugalWarning, stacklevel=3)
+
+
+def adapted(
+    tiers: Sequence[TierModel], change: Callable[[TierModel], TierModel], what: Literal["tools", "structured output"]
+) -> tuple[TierModel, ...]:
+    """The tiers with `change` applied. One that cannot do it stays as it is, and is skipped when it comes to asking.
+
+    Raises:
+        NotImplementedError: None of them can.
+    """
+    changed: list[TierModel] = []
+    problems: list[Exception] = []
+    for tier in tiers:
+        try:
+            changed.append(change(tier))
+        except (NotImplementedError, AttributeError) as error:
+            problems.append(error)
+            about = replace(tier.about, supports_tools=False) if what == "tools" else replace(tier.about, supports_schema=False)
+            changed.append(replace(tier, about=about))
+    if len(problems) == len(tiers):
+        raise NotImplementedError(f"None of the models can do {what}: {problems[-1]!r}") from problems[-1]
+    return tuple(changed)
+
+
+def identity(runnable: Runnable[Any, Any]) -> str:
+    """All that a tier's answers depend on, for cache keys."""
+    kwargs: dict[str, Any] = {}
+    while isinstance(runnable, RunnableBinding):
+        kwargs = {**runnable.kwargs, **kwargs}
+        runnable = runnable.bound
+    if isinstance(runnable, BaseChatModel):
+        return f"{type(runnable).__name__}:{runnable._get_llm_string(**kwargs)}"
+    return f"{dumps(runnable)}:{kwargs}"
+
+
+def chat_model(runnable: Runnable[Any, Any]) -> BaseChatModel | None:
+    """The chat model a runnable is, or was bound from; `None` for a chain."""
+    while isinstance(runnable, RunnableBinding):
+        runnable = runnable.bound
+    return runnable if isinstance(runnable, BaseChatModel) else None
+
+
+def _runnable(model: Any, parameters: Mapping[str, Any]) -> Runnable[Any, Any]:
+    if isinstance(model, str):
+        return _from_string(model, parameters)
+    if not isinstance(model, Runnable):
+        raise ConfigurationError(
+            f"{model!r} in models is a {type(model).__name__}: give chat models, Runnables that answer with messages, or "
+            '"provider:model" strings.'
+        )
+    own = {name: parameters[name] for name in _SHARED if name in parameters and name in getattr(model, "model_fields_set", ())}
+    shared = {
+        name: value
+        for name, value in parameters.items()
+        if name in _SHARED and name not in own and name in getattr(type(model), "model_fields", ())
+    }
+    return _copy(model, shared) if shared else model
+
+
+def _copy(model: Any, update: Mapping[str, Any]) -> Any:
+    """A copy of a model with other settings, as far as it has them."""
+    copy = model.model_copy(update={name: value for name, value in update.items() if name in type(model).model_fields})
+    copy.__dict__.pop("_serialized", None)  # cached by core; it would name the settings of the original in cache keys
+    return copy
+
+
+def _from_string(name: str, parameters: Mapping[str, Any]) -> BaseChatModel:
+    try:
+        from langchain.chat_models import init_chat_model
+    except ImportError:
+        raise UnknownModelError(
+            f"{name!r} is named by a string, which needs the package langchain: pip install 'langchain-frugal[models]', or "
+            "give the model object itself."
+        ) from None
+    try:
+        model = init_chat_model(name, **parameters)
+    except (ValueError, ImportError) as error:
+        raise UnknownModelError(
+            f'{name!r} names no model that can be built here: {error} Use "provider:model", such as "openai:gpt-4o-mini", with '
+            "that provider's package installed, or give the model object itself."
+        ) from error
+    assert isinstance(model, BaseChatModel)
+    return model
+
+
+def _tier(name: str, runnable: Runnable[Any, Any], prices: PriceBook) -> TierModel:
+    model = chat_model(runnable)
+    profile = (model.profile if model is not None else None) or {}
+    model_name, provider = _model_name(runnable), _provider(runnable)
+    price = (prices.price(name, provider) if name != model_name else None) or prices.price(model_name, provider)
+    window = profile.get("max_input_tokens") or prices.context_window(model_name, provider)
+    about = Tier(name, model_name, price, window, supports_tools=profile.get("tool_calling") is not False)
+    return TierModel(about, runnable, model, model is not None, logprob_kwargs(runnable) if model is not None else None)
+
+
+def _map(runnable: Runnable[Any, Any], change: Callable[[Any], Any]) -> Runnable[Any, Any]:
+    if not isinstance(runnable, RunnableBinding):
+        changed: Runnable[Any, Any] = change(runnable)
+        return changed
+    inner = _map(runnable.bound, change)
+    kwargs = {**runnable.kwargs, **inner.kwargs} if isinstance(inner, RunnableBinding) else runnable.kwargs
+    bound = inner.bound if isinstance(inner, RunnableBinding) else inner
+    if not isinstance(bound, BaseChatModel):  # a structured-output chain takes its model's arguments as they come
+        return RunnableBinding(bound=inner, kwargs=runnable.kwargs, config=runnable.config)
+    return RunnableBinding(bound=bound, kwargs=kwargs, config=runnable.config, config_factories=runnable.config_factories)
+
+
+def _model_name(runnable: Runnable[Any, Any]) -> str | None:
+    return _ls_param(runnable, "ls_model_name")
+
+
+def _provider(runnable: Runnable[Any, Any]) -> str | None:
+    return _ls_param(runnable, "ls_provider")
+
+
+def _ls_param(runnable: Runnable[Any, Any], name: str) -> str | None:
+    model = chat_model(runnable)
+    kwargs = runnable.kwargs if isinstance(runnable, RunnableBinding) else {}
+    value = model._get_ls_params(**kwargs).get(name) if model is not None else None
+    return value if isinstance(value, str) else None
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Number repeated names: two tiers may be the same model with other settings.
+
+    >>> _unique(["gpt-4o", "gpt-4o", "o3"])
+    ['gpt-4o', 'gpt-4o#2', 'o3']
+    """
+    seen: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        seen[name] += 1
+        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return unique

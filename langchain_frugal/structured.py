@@ -1,0 +1,147 @@
+"""A cascade of models that each answer with a structured value."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.utils import AddableDict, ConfigurableFieldSpec, get_unique_config_specs
+
+from frugal_core.decision import Decision
+from frugal_core.types import Answer, Query
+from langchain_frugal._convert import to_answer, to_messages, with_metadata
+from langchain_frugal._runner import Runner
+from langchain_frugal._runs import Host
+
+Output = dict[str, Any]
+"""`{"raw", "parsed", "parsing_error"}`, as models return with `include_raw=True`."""
+
+
+class StructuredCascade(Runnable[LanguageModelInput, Any]):
+    """What `ChatFrugal.with_structured_output` returns: each tier with its provider's own method, one policy over them.
+
+    An answer that cannot be parsed is escalated whatever its score. With `include_raw=True` the decision stands in
+    `output["raw"].response_metadata["frugal"]`; without, only callbacks see it.
+    """
+
+    def __init__(self, runner: Runner, host: Host) -> None:
+        self.runner = runner
+        self.name = host.get_name()
+        self.callbacks, self.tags, self.metadata = host.callbacks, host.tags, host.metadata
+        self.rate_limiter = host.rate_limiter
+
+    @property
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        """Those of all tiers."""
+        return get_unique_config_specs(spec for tier in self.runner.tiers for spec in tier.runnable.config_specs)
+
+    def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """Answer one input."""
+        return self.runner.invoke(self, to_messages(input), input, config, kwargs)
+
+    async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        """Answer one input."""
+        return await self.runner.ainvoke(self, to_messages(input), input, config, kwargs)
+
+    def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
+        """Partial values of the last tier as they come; an accepted draft whole."""
+        yield from self.runner.stream(self, to_messages(input), input, config, kwargs)
+
+    async def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        """As `stream`."""
+        async for chunk in self.runner.astream(self, to_messages(input), input, config, kwargs):
+            yield chunk
+
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Answer many inputs, each tier in one batch."""
+        messages = [to_messages(input) for input in inputs]
+        uncached = [None] * len(inputs)
+        return self.runner.batch(self, messages, inputs, config, kwargs, uncached, return_exceptions=return_exceptions)
+
+    async def abatch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """As `batch`."""
+        messages = [to_messages(input) for input in inputs]
+        uncached = [None] * len(inputs)
+        return await self.runner.abatch(self, messages, inputs, config, kwargs, uncached, return_exceptions=return_exceptions)
+
+
+@dataclass(frozen=True)
+class StructuredShape:
+    """Structured values in, structured values out.
+
+    Attributes:
+        include_raw: Whether the caller gets message and error as well, or the value alone.
+    """
+
+    include_raw: bool
+
+    def read(self, output: Output, query: Query, tier: int, latency_s: float) -> Answer:
+        """A tier's `{"raw", "parsed", "parsing_error"}` as an answer."""
+        parsed, error = output.get("parsed"), output.get("parsing_error")
+        problem = str(error) if error is not None else "no structured value was given" if parsed is None else None
+        answer = to_answer(output["raw"], query, tier, latency_s, parsed=parsed, parsing_error=problem)
+        return replace(answer, raw=output)
+
+    def serve(self, decision: Decision) -> Output:
+        """The accepted output with its decision in the raw message."""
+        output: Output = decision.answer.raw
+        return {**output, "raw": with_metadata(output["raw"], decision.to_dict())}
+
+    def result(self, output: Output) -> Any:
+        """The value, or all three."""
+        if self.include_raw:
+            return output
+        if output.get("parsing_error") is not None:
+            raise cast("BaseException", output["parsing_error"])
+        return output.get("parsed")
+
+    def collect(self, query: Query, tier: int) -> StructuredCollector:
+        """Follow a stream of partial outputs."""
+        return StructuredCollector(self, query, tier)
+
+    def chunk(self, output: Output) -> Any:
+        """The only chunk of a stream."""
+        return self.result(output)
+
+
+class StructuredCollector:
+    """Passes partial values on; with `include_raw` everything comes at the end, with the decision."""
+
+    def __init__(self, shape: StructuredShape, query: Query, tier: int) -> None:
+        self._shape = shape
+        self._query = query
+        self._tier = tier
+        self._whole = AddableDict()
+
+    def push(self, chunk: Mapping[str, Any]) -> Any:
+        """The partial value in a chunk."""
+        self._whole = self._whole + AddableDict(chunk)
+        return None if self._shape.include_raw else chunk.get("parsed")
+
+    def answer(self, latency_s: float) -> Answer:
+        """All chunks together."""
+        return self._shape.read(dict(self._whole), self._query, self._tier, latency_s)
+
+    def last(self, output: Output) -> Any:
+        """Message, value and error together, or nothing after the last partial value. Raises what could not be parsed."""
+        result = self._shape.result(output)
+        return result if self._shape.include_raw else None

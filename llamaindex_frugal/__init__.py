@@ -1,0 +1,1 @@
+"""Frugal for LlamaIndex."""

@@ -1,0 +1,233 @@
+"""What was decided for a query, and why: the trace that every response carries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal
+
+from frugal_core.types import Answer, Query, Usage
+
+if TYPE_CHECKING:
+    from frugal_core.policies.base import Policy
+
+Reason = Literal[
+    "confident",  # score >= threshold
+    "unsure",  # score < threshold
+    "warm_up",  # the dynamic threshold is still collecting its first scores
+    "last_tier",  # nothing dearer left to ask
+    "routed",  # chosen before the call
+    "no_signal",  # the scorer had nothing to go by, or failed (see `error`)
+    "budget_spent",  # the hard stop of a budget: not escalated although unsure
+    "truncated",  # the answer was cut off
+    "filtered",  # the provider's content filter stopped it
+    "empty",  # neither text nor tool calls
+    "invalid",  # structured output could not be parsed
+    "failed",  # the provider raised (see `error`)
+    "too_long",  # skipped without a call: the prompt does not fit the context window
+    "no_tools",  # skipped without a call: the model takes no tools
+    "no_schema",  # skipped without a call: the model gives no structured output
+    "sample",  # a call that only helped to score another answer
+    "cached",  # answered from the cache
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One tier's part in a decision.
+
+    Attributes:
+        tier: Name of the tier.
+        model: The provider's model name.
+        accepted: Whether this step's answer was served.
+        reason: Why it was accepted, left behind or never called.
+        called: Whether a call was made.
+        score: The scorer's confidence in [0, 1]; `None` when there was none.
+        threshold: What the score had to reach; `None` when nothing was compared.
+        usage: Tokens of the call.
+        cost_usd: Cost of the call; 0 when none was made, `None` when unknown.
+        latency_s: Seconds the call took.
+        error: The exception that ended the call, or why its score is missing.
+    """
+
+    tier: str
+    model: str | None
+    accepted: bool
+    reason: Reason
+    called: bool = True
+    score: float | None = None
+    threshold: float | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    latency_s: float | None = None
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        usage = self.usage
+        return {
+            "tier": self.tier,
+            "model": self.model,
+            "accepted": self.accepted,
+            "reason": self.reason,
+            "called": self.called,
+            "score": self.score,
+            "threshold": self.threshold,
+            "input_tokens": usage.input_tokens if usage else None,
+            "output_tokens": usage.output_tokens if usage else None,
+            "estimated": usage.estimated if usage else False,
+            "cost_usd": self.cost_usd,
+            "latency_s": self.latency_s,
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How a query was answered.
+
+    Attributes:
+        steps: Every tier that was called or ruled out, in order.
+        policy: Name of the policy.
+        version: Version of the policy, changes whenever it may decide otherwise.
+        cost_usd: Cost of all calls together, those made to decide included; `None` when any of them is unknown.
+        baseline_cost_usd: What the reference tier alone costs for this query; `None` when unknown.
+        baseline_estimated: Whether the baseline was computed from another tier's token counts.
+        cache: `"off"`, `"miss"` or `"hit"`.
+        similarity: Of the cached question to this one, on a semantic hit.
+        answer: The answer that was served. Not part of the trace.
+    """
+
+    steps: tuple[Step, ...]
+    policy: str
+    version: str
+    cost_usd: float | None
+    baseline_cost_usd: float | None
+    baseline_estimated: bool = False
+    cache: Literal["off", "miss", "hit"] = "off"
+    similarity: float | None = None
+    answer: Answer = field(default=Answer(""), repr=False, compare=False)
+
+    @property
+    def tier(self) -> str | None:
+        """Name of the tier whose answer was served; `None` when the cache answered."""
+        return next((step.tier for step in self.steps if step.accepted), None)
+
+    @property
+    def saved_usd(self) -> float | None:
+        """Baseline minus cost; negative when deciding cost more than it saved, `None` when either is unknown."""
+        if self.cost_usd is None or self.baseline_cost_usd is None:
+            return None
+        return self.baseline_cost_usd - self.cost_usd
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON data, as it stands in a response's metadata."""
+        return {
+            "tier": self.tier,
+            "policy": self.policy,
+            "version": self.version,
+            "cost_usd": self.cost_usd,
+            "baseline_cost_usd": self.baseline_cost_usd,
+            "baseline_estimated": self.baseline_estimated,
+            "saved_usd": self.saved_usd,
+            "cache": self.cache,
+            "similarity": self.similarity,
+            "steps": [step.to_dict() for step in self.steps],
+        }
+
+
+class Trace:
+    """Collects the steps of one query while its policy runs, and closes them into a `Decision`."""
+
+    __slots__ = ("_policy", "_query", "_since", "_steps")
+
+    def __init__(self, policy: Policy, query: Query) -> None:
+        self._policy = policy
+        self._query = query
+        self._steps: list[Step] = []
+        self._since = perf_counter()
+
+    def skipped(self, tier: int, reason: Reason) -> None:
+        """Note a tier that was ruled out without a call."""
+        about = self._query.tiers[tier]
+        self._steps.append(Step(about.name, about.model, False, reason, called=False, cost_usd=0.0))
+
+    def failed(self, tier: int, error: Exception) -> None:
+        """Note a call that raised. It was free if the provider refused it, and of unknown cost if the connection died."""
+        about = self._query.tiers[tier]
+        cost = None if http_status(error) is None else 0.0
+        waited = perf_counter() - self._since
+        text = f"{type(error).__name__}: {error}"
+        self._steps.append(Step(about.name, about.model, False, "failed", cost_usd=cost, latency_s=waited, error=text))
+        self._since = perf_counter()
+
+    def answered(
+        self,
+        answer: Answer,
+        reason: Reason,
+        *,
+        accepted: bool,
+        score: float | None = None,
+        threshold: float | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Note a call that returned, and what was thought of its answer."""
+        about = self._query.tiers[answer.tier]
+        self._steps.append(
+            Step(
+                about.name,
+                about.model,
+                accepted,
+                reason,
+                score=score,
+                threshold=threshold,
+                usage=answer.usage,
+                cost_usd=answer.cost_usd,
+                latency_s=answer.latency_s,
+                error=error,
+            )
+        )
+        self._since = perf_counter()
+
+    def close(self, answer: Answer) -> Decision:
+        """The decision to serve `answer`."""
+        baseline, estimated = _baseline(self._query, self._steps, answer)
+        return Decision(
+            tuple(self._steps),
+            self._policy.name,
+            self._policy.version,
+            _total(self._steps),
+            baseline,
+            estimated,
+            answer=answer,
+        )
+
+
+def http_status(error: BaseException) -> int | None:
+    """The HTTP status a provider's exception carries, wherever its SDK keeps it."""
+    for holder in (error, getattr(error, "response", None)):
+        for name in ("status_code", "code", "http_status", "status"):
+            value = getattr(holder, name, None)
+            if isinstance(value, int) and not isinstance(value, bool) and 100 <= value < 600:
+                return int(value)
+    return None
+
+
+def _total(steps: Sequence[Step]) -> float | None:
+    total = 0.0
+    for step in steps:
+        if step.cost_usd is None:
+            return None
+        total += step.cost_usd
+    return total
+
+
+def _baseline(query: Query, steps: Sequence[Step], answer: Answer) -> tuple[float | None, bool]:
+    reference = query.tiers[query.reference]
+    for step in steps:
+        if step.tier == reference.name and step.usage is not None and step.reason != "sample":
+            return step.cost_usd, step.usage.estimated
+    if reference.price is None or answer.usage is None:
+        return None, False
+    return reference.price.cost(answer.usage), True

@@ -1,0 +1,1 @@
+"""Tiny language models that make demos and tests real without keys or network."""

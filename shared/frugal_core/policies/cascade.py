@@ -1,0 +1,159 @@
+"""The LLM cascade: ask the cheapest tier, go on while its answer does not convince."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Literal
+
+from frugal_core.decision import Reason, Trace
+from frugal_core.engine import Flow
+from frugal_core.errors import ConfigurationError, ScorerError
+from frugal_core.policies.base import Policy
+from frugal_core.policies.budgeted import BudgetedThreshold
+from frugal_core.policies.failures import EscalateOn, escalation_rule, recoverable
+from frugal_core.policies.thresholds import Threshold, Verdict, as_threshold
+from frugal_core.saving import saveable
+from frugal_core.scorers.base import ScoreFunction, evaluate, needs_logprobs
+from frugal_core.scorers.margin import Margin
+from frugal_core.tokens import fits
+from frugal_core.types import Answer, Call, Query, Tier
+
+OnMissing = Literal["escalate", "accept", "raise"]
+
+
+@saveable("cascade")
+class Cascade(Policy):
+    """Asks tiers in order until one's answer is confident enough; the last one's answer is always served.
+
+    A tier is skipped without a call when the prompt does not fit its context window or it takes no tools. An answer that is
+    cut off, empty or unparsable is left behind whatever its score; so is a tier that fails in a recoverable way. Failures of
+    the last tier rise.
+
+    Args:
+        scorer: Confidence in an answer, in [0, 1]: a scorer, or a function `(query, answer) -> float | None`.
+        threshold: A number, one number per escalation, or a `Threshold`.
+        on_missing: What a missing score means: `"escalate"` (default), `"accept"` or `"raise"`.
+        escalate_on: Exception classes or a predicate: failures of a tier that the next one may mend. By default rate limits,
+            timeouts, lost connections, 5xx, context overflow and content filters.
+
+    Raises:
+        ConfigurationError: One of them is out of range.
+    """
+
+    def __init__(
+        self,
+        scorer: ScoreFunction | None = None,
+        threshold: float | Sequence[float] | Threshold | None = None,
+        *,
+        on_missing: OnMissing = "escalate",
+        escalate_on: EscalateOn = recoverable,
+    ) -> None:
+        if on_missing not in ("escalate", "accept", "raise"):
+            raise ConfigurationError(f'on_missing={on_missing!r} must be "escalate", "accept" or "raise".')
+        if scorer is not None and not callable(scorer):
+            raise ConfigurationError(f"scorer={scorer!r} must be a scorer or a function (query, answer) -> float | None.")
+        self.scorer: ScoreFunction = Margin() if scorer is None else scorer
+        self.threshold = BudgetedThreshold(0.3) if threshold is None else as_threshold(threshold)
+        self.on_missing = on_missing
+        self.escalate_on = escalate_on
+        self._escalates: Callable[[Exception], bool] = escalation_rule(escalate_on)
+
+    @property
+    def needs_logprobs(self) -> bool:
+        """Whether the scorer may look at token log-probabilities."""
+        return needs_logprobs(self.scorer)
+
+    def state(self) -> Mapping[str, Any]:
+        """What it was built from."""
+        state: dict[str, Any] = {"scorer": self.scorer, "threshold": self.threshold, "on_missing": self.on_missing}
+        return state if self.escalate_on is recoverable else {**state, "escalate_on": self.escalate_on}
+
+    def check(self, tiers: Sequence[Tier]) -> None:
+        """Refuse tiers that do not fit the threshold."""
+        self.threshold.check(tiers)
+
+    def decide(self, query: Query) -> Flow:
+        """One call per tier, until an answer is accepted."""
+        trace = Trace(self, query)
+        obstacles = _obstacles(query)
+        last = max(tier for tier, obstacle in enumerate(obstacles) if obstacle is None)
+        reserved = 0.0
+        self.threshold.begin(query, obstacles.index(None))
+        for tier in range(last + 1):
+            obstacle = obstacles[tier]
+            if obstacle is not None:
+                trace.skipped(tier, obstacle)
+                continue
+            try:
+                answer = yield Call(tier, query, final=tier == last)
+            except Exception as error:
+                self.threshold.settle(reserved, None)
+                trace.failed(tier, error)
+                if tier == last or not self._escalates(error):
+                    raise
+                verdict = self.threshold.forced(query, None, _next(obstacles, tier))
+                reserved = verdict.reserved if verdict else 0.0
+                continue
+            self.threshold.settle(reserved, answer)
+            if tier == last:
+                trace.answered(answer, "last_tier", accepted=True)
+                break
+            accepted, reserved = yield from self._consider(query, answer, _next(obstacles, tier), trace)
+            if accepted:
+                break
+        return trace.close(answer)
+
+    def _consider(
+        self, query: Query, answer: Answer, following: int, trace: Trace
+    ) -> Generator[Call, Answer, tuple[bool, float]]:
+        """Whether to serve `answer`; else the USD set aside for asking tier `following`."""
+        flaw = _flaw(answer)
+        if flaw is not None:
+            trace.answered(answer, flaw, accepted=False, error=answer.parsing_error)
+            verdict = self.threshold.forced(query, answer, following)
+            return False, verdict.reserved if verdict else 0.0
+        score, problem = yield from evaluate(self.scorer, query, answer, trace)
+        if score is not None:
+            verdict = self.threshold.judge(query, answer, score, following)
+            trace.answered(answer, verdict.reason, accepted=verdict.accept, score=score, threshold=verdict.threshold)
+            return verdict.accept, verdict.reserved
+        if self.on_missing == "raise":
+            raise ScorerError(problem or f"The scorer {self.scorer!r} had no signal for the answer of tier {answer.tier}.")
+        verdict = None if self.on_missing == "accept" else self.threshold.forced(query, answer, following)
+        accept = self.on_missing == "accept" or (verdict is not None and verdict.accept)
+        reason: Reason = verdict.reason if isinstance(verdict, Verdict) and verdict.accept else "no_signal"
+        trace.answered(answer, reason, accepted=accept, error=problem)
+        return accept, verdict.reserved if verdict else 0.0
+
+
+def _obstacles(query: Query) -> list[Reason | None]:
+    """Why each tier cannot be asked. If none could, the last one is asked all the same: its provider's error says it best."""
+    obstacles: list[Reason | None] = [_obstacle(query, tier) for tier in query.tiers]
+    if None not in obstacles:
+        obstacles[-1] = None
+    return obstacles
+
+
+def _obstacle(query: Query, tier: Tier) -> Reason | None:
+    if query.tools and not tier.supports_tools:
+        return "no_tools"
+    if query.response_format is not None and not tier.supports_schema:
+        return "no_schema"
+    return None if tier.context_window is None or fits(query, tier) else "too_long"
+
+
+def _next(obstacles: Sequence[Reason | None], tier: int) -> int:
+    return next(other for other in range(tier + 1, len(obstacles)) if obstacles[other] is None)
+
+
+def _flaw(answer: Answer) -> Reason | None:
+    """Why an answer is unusable whatever its score."""
+    if answer.finish_reason == "length":
+        return "truncated"
+    if answer.finish_reason == "content_filter":
+        return "filtered"
+    if answer.parsing_error is not None:
+        return "invalid"
+    if not answer.tool_calls and answer.parsed is None and not answer.text.strip():
+        return "empty"
+    return None

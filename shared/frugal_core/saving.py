@@ -1,0 +1,109 @@
+"""Saves learned and configured objects as plain JSON. Never pickle: a policy file can be reviewed, diffed and trusted.
+
+A class joins by `@saveable("kind")`; it is written as `{"kind": …}` plus what its `state()` returns and read back by
+`from_state()`. Dataclasses get both for free from their fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from frugal_core.errors import ConfigurationError
+
+FORMAT = 1
+"""Version of the file format."""
+
+T = TypeVar("T", bound=type)
+_KINDS: dict[str, type] = {}
+
+
+def saveable(kind: str) -> Callable[[T], T]:
+    """Class decorator: objects of this class can be saved, under the name `kind`."""
+
+    def register(cls: T) -> T:
+        cls.kind = kind  # type: ignore[attr-defined]
+        _KINDS[kind] = cls
+        return cls
+
+    return register
+
+
+def encode(value: Any) -> Any:
+    """Turn an object into plain JSON data.
+
+    Raises:
+        ConfigurationError: The object, or something in it, cannot be saved (a lambda, say).
+    """
+    if type(value) in _KINDS.values():
+        return {"kind": value.kind, **{name: encode(part) for name, part in _state(value).items()}}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [encode(part) for part in value]
+    if isinstance(value, Mapping):
+        return {str(name): encode(part) for name, part in value.items()}
+    raise ConfigurationError(
+        f"{value!r} cannot be saved: a policy file holds data, not code. Give the policy one of Frugal's scorers or "
+        "thresholds, or build it in your program instead of loading it."
+    )
+
+
+def decode(data: Any) -> Any:
+    """Turn plain JSON data back into the object it was made from."""
+    if isinstance(data, list):
+        return [decode(part) for part in data]
+    if isinstance(data, dict):
+        parts = {name: decode(part) for name, part in data.items() if name != "kind"}
+        if "kind" not in data:
+            return parts
+        cls = _KINDS.get(data["kind"])
+        if cls is None:
+            known = ", ".join(sorted(_KINDS))
+            raise ConfigurationError(f"Unknown kind {data['kind']!r} in a saved policy; this version knows {known}.")
+        try:
+            return cls.from_state(parts) if hasattr(cls, "from_state") else cls(**parts)
+        except TypeError as error:
+            raise ConfigurationError(f"A saved {data['kind']!r} does not fit this version: {error}.") from error
+    return data
+
+
+def save(value: Any, path: str | Path) -> None:
+    """Write an object to a JSON file, replacing the file only once it is whole."""
+    path = Path(path)
+    text = json.dumps({"frugal": FORMAT, "object": encode(value)}, indent=1)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def load(path: str | Path) -> Any:
+    """Read an object that `save` wrote.
+
+    Raises:
+        ConfigurationError: The file is missing, is not such a file, or was written by a later version.
+    """
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"No saved policy at {str(path)!r}. Save one with policy.save({str(path)!r}).") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ConfigurationError(f"{str(path)!r} is not a saved policy: {error}.") from error
+    if not isinstance(data, dict) or "frugal" not in data or "object" not in data:
+        raise ConfigurationError(f"{str(path)!r} is not a saved policy: it has no 'frugal' and 'object' entries.")
+    if data["frugal"] != FORMAT:
+        raise ConfigurationError(
+            f"{str(path)!r} has format {data['frugal']!r}, this version reads {FORMAT}. Upgrade langchain-frugal."
+        )
+    return decode(data["object"])
+
+
+def _state(value: Any) -> Mapping[str, Any]:
+    if hasattr(value, "state"):
+        state: Mapping[str, Any] = value.state()
+        return state
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

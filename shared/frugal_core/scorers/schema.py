@@ -1,0 +1,51 @@
+"""Is what should be structured well-formed?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from frugal_core.saving import saveable
+from frugal_core.scorers.base import Scorer
+from frugal_core.types import Answer, Query, ToolCall
+
+
+@saveable("schema_valid")
+@dataclass(frozen=True)
+class SchemaValid(Scorer):
+    """1 when tool calls name an offered tool with arguments of its schema and structured output satisfies its own; else 0.
+
+    Well-formed is not right: join it to a confidence, `Margin() & SchemaValid()`. Free text has nothing to violate: 1.
+    """
+
+    def __call__(self, query: Query, answer: Answer) -> float:
+        """1.0 or 0.0."""
+        if answer.parsing_error is not None:
+            return 0.0
+        tools = {str(tool.get("name")): tool.get("parameters") or {} for tool in query.tools}
+        if not all(_call_valid(call, tools) for call in answer.tool_calls):
+            return 0.0
+        if query.response_format is not None and answer.parsed is None and not answer.tool_calls:
+            try:
+                return float(_valid(json.loads(answer.text), query.response_format))
+            except json.JSONDecodeError:
+                return 0.0
+        return 1.0
+
+
+def _call_valid(call: ToolCall, tools: Mapping[str, Mapping[str, Any]]) -> bool:
+    return call.error is None and call.name in tools and _valid(dict(call.args), tools[call.name])
+
+
+def _valid(instance: Any, schema: Mapping[str, Any]) -> bool:
+    import jsonschema
+
+    try:
+        jsonschema.validate(instance, dict(schema))
+    except jsonschema.ValidationError:
+        return False
+    except jsonschema.SchemaError:
+        return True  # the user's schema is at fault, not the answer
+    return True
