@@ -8,14 +8,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import BaseCallbackManager
-from langchain_core.messages import BaseMessage
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import patch_config, set_config_context
 from langchain_core.runnables.utils import coro_with_context
 
 from frugal_core.decision import Decision
 from frugal_core.types import Answer, Call, Query
-from langchain_frugal._convert import Conversation, system_prompt
+from langchain_frugal._convert import Conversation, system_prompt, to_messages
 from langchain_frugal._gate import Gate, gated
 from langchain_frugal._history import clean_history
 from langchain_frugal._tiers import TierModel
@@ -29,25 +29,26 @@ class Asking:
 
     Args:
         runner: The wrapper's tiers and policy.
-        messages: The conversation.
+        input: The conversation, as the caller gave it; it reaches the tiers so unless their provider needs it cleaned.
         config: Config for the tiers' runs.
         given: Call arguments of the user (`stop`, ...).
     """
 
-    __slots__ = ("_config", "_gates", "_given", "_messages", "_runner", "flow", "live", "query")
+    __slots__ = ("_config", "_gates", "_given", "_input", "_messages", "_runner", "flow", "live", "query")
 
-    def __init__(self, runner: Runner, messages: list[BaseMessage], config: RunnableConfig, given: Mapping[str, Any]) -> None:
+    def __init__(self, runner: Runner, input: LanguageModelInput, config: RunnableConfig, given: Mapping[str, Any]) -> None:
         self._runner = runner
-        self._messages = messages
+        self._input = input
+        self._messages = None if isinstance(input, str) else to_messages(input)
         self._config = config
         self._given = given
         self._gates: dict[int, list[Gate]] = {}
         self.live: Collector | None = None
         self.query = Query(
-            Conversation(messages),
+            Conversation(self._messages or str(input)),
             runner.abouts,
             runner.reference,
-            system_prompt(messages),
+            system_prompt(self._messages) if self._messages else "",
             runner.tools,
             runner.response_format,
             metadata=config.get("metadata") or {},
@@ -89,7 +90,7 @@ class Asking:
         tier = self._runner.tiers[call.tier]
         since = perf_counter()
         self.live = collector = self._runner.shape.collect(self.query, call.tier)
-        for chunk in tier.runnable.stream(self._input(tier), self._config, **self._kwargs(tier, call)):
+        for chunk in tier.runnable.stream(self._input_for(tier), self._config, **self._kwargs(tier, call)):
             passed = collector.push(chunk)
             if passed is not None:
                 yield passed
@@ -100,7 +101,7 @@ class Asking:
         tier = self._runner.tiers[call.tier]
         since = perf_counter()
         self.live = collector = self._runner.shape.collect(self.query, call.tier)
-        async for chunk in tier.runnable.astream(self._input(tier), self._config, **self._kwargs(tier, call)):
+        async for chunk in tier.runnable.astream(self._input_for(tier), self._config, **self._kwargs(tier, call)):
             passed = collector.push(chunk)
             if passed is not None:
                 yield passed
@@ -119,7 +120,7 @@ class Asking:
     def batch_item(self, call: Call) -> tuple[Any, RunnableConfig, dict[str, Any]]:
         """Input, config and arguments of a call that a batch makes."""
         tier, config, _ = self._tier(call)
-        return self._input(tier), config, self._kwargs(tier, call)
+        return self._input_for(tier), config, self._kwargs(tier, call)
 
     def read(self, call: Call, output: Any, latency_s: float) -> Answer:
         """Answer from what a batch returned for a call."""
@@ -127,15 +128,15 @@ class Asking:
 
     def _invoke(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
         if not gates:
-            return tier.runnable.invoke(self._input(tier), config, **self._kwargs(tier, call))
+            return tier.runnable.invoke(self._input_for(tier), config, **self._kwargs(tier, call))
         with set_config_context(config) as context:  # else core would find the ungated handlers in the context
-            return context.run(tier.runnable.invoke, self._input(tier), config, **self._kwargs(tier, call))
+            return context.run(tier.runnable.invoke, self._input_for(tier), config, **self._kwargs(tier, call))
 
     async def _ainvoke(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
         if not gates:
-            return await tier.runnable.ainvoke(self._input(tier), config, **self._kwargs(tier, call))
+            return await tier.runnable.ainvoke(self._input_for(tier), config, **self._kwargs(tier, call))
         with set_config_context(config) as context:
-            reply = context.run(tier.runnable.ainvoke, self._input(tier), config, **self._kwargs(tier, call))
+            reply = context.run(tier.runnable.ainvoke, self._input_for(tier), config, **self._kwargs(tier, call))
             return await coro_with_context(reply, context)
 
     def _tier(self, call: Call) -> tuple[TierModel, RunnableConfig, list[Gate]]:
@@ -154,8 +155,13 @@ class Asking:
     def _accepted_gates(self, decision: Decision) -> Sequence[Gate]:
         return self._gates.get(decision.answer.tier, ()) if self._gates else ()
 
-    def _input(self, tier: TierModel) -> list[BaseMessage]:
-        return clean_history(self._messages, tier.model) if tier.model is not None else self._messages
+    def _input_for(self, tier: TierModel) -> LanguageModelInput:
+        if tier.model is None:  # a chain's first step is to find the same whatever the caller gave: messages
+            return self._messages or to_messages(self._input)
+        if self._messages is None:
+            return self._input
+        cleaned = clean_history(self._messages, tier.client)
+        return self._input if cleaned is self._messages else cleaned
 
     def _kwargs(self, tier: TierModel, call: Call) -> dict[str, Any]:
         return tier.kwargs(call, self._given, logprobs=self._runner.needs_logprobs)

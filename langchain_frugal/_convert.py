@@ -28,16 +28,22 @@ _NOT_CONTENT = frozenset({"text", "reasoning", "thinking", "redacted_thinking", 
 
 
 class Conversation(Sequence[Message]):
-    """Neutral messages, converted only when somebody looks. System messages are left out: they stand in `Query.system`."""
+    """Neutral messages, converted only when somebody looks. System messages are left out: they stand in `Query.system`.
+
+    Args:
+        source: A user's only message, or LangChain's messages.
+    """
 
     __slots__ = ("_messages", "_source")
 
-    def __init__(self, source: Sequence[BaseMessage]) -> None:
+    def __init__(self, source: str | Sequence[BaseMessage]) -> None:
         self._source = source
         self._messages: list[Message] | None = None
 
     @property
     def _converted(self) -> list[Message]:
+        if isinstance(self._source, str):
+            return [Message("user", self._source)]
         if self._messages is None:
             self._messages = [to_message(message) for message in self._source if not isinstance(message, SystemMessage)]
         return self._messages

@@ -100,8 +100,9 @@ def missing_logprobs_hint(model: Any) -> str:
     name = _model_name(inner)
     tier = f"{type(inner).__name__}({name!r})" if name else type(inner).__name__
     return (
-        f"{tier} gives no token logprobs, so its answers cannot be scored by their margin: choose a scorer that needs "
-        "none, `SchemaValid()` for tools and structured output or your own `scorer=lambda query, answer: ...`."
+        f"{tier} gave an answer without token log-probabilities, which the scorer needs; such answers are escalated. Choose a "
+        "scorer that needs none: Margin().or_else(SchemaValid()) serves well-formed tool calls and structured output, or give "
+        "your own, scorer=lambda query, answer: ..."
     )
 
 

@@ -61,14 +61,15 @@ class MessageCollector:
 
     def push(self, chunk: Any) -> AIMessageChunk | None:
         """The chunk, unless it is the last."""
-        piece = chunk if isinstance(chunk, AIMessageChunk) else to_chunk(as_message(chunk, self._query.tiers[self._tier].name))
+        piece = self._piece(chunk)
         if self._version == "v1":
             piece = self._indexed(_versioned(piece, "v1"))
         self._whole = piece if self._whole is None else self._whole + piece
-        if piece.chunk_position != "last":
-            return piece
-        self._held = piece
-        return None
+        held, self._held = self._held, piece if piece.chunk_position == "last" else None
+        if held is None:
+            return None if self._held else piece
+        more = held.model_copy(update={"chunk_position": None})  # it was not the last after all
+        return more if self._held else more + piece
 
     def answer(self, latency_s: float) -> Answer:
         """The sum of all chunks."""
@@ -81,6 +82,12 @@ class MessageCollector:
         empty: Any = [] if isinstance(output.content, list) else ""
         last = self._held or AIMessageChunk(content=empty, id=output.id, chunk_position="last")
         return with_metadata(last, output.response_metadata["frugal"])
+
+    def _piece(self, chunk: Any) -> AIMessageChunk:
+        """What a tier streams: chunks, pieces of text, or whole messages."""
+        if isinstance(chunk, str):
+            return AIMessageChunk(content=chunk)
+        return chunk if isinstance(chunk, AIMessageChunk) else to_chunk(as_message(chunk, self._query.tiers[self._tier].name))
 
     def _indexed(self, chunk: AIMessageChunk) -> AIMessageChunk:
         """Number content blocks so that chunks merge block by block, as chat models do."""

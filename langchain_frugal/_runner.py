@@ -5,12 +5,12 @@ Every decision is taken in `frugal_core`; here calls are made, answers converted
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from langchain_core.messages import BaseMessage
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list, set_config_context
 from langchain_core.runnables.utils import coro_with_context
@@ -23,6 +23,8 @@ from langchain_frugal._asking import Asking
 from langchain_frugal._batching import aperform_batch, perform_batch
 from langchain_frugal._runs import Host, astart_run, own_config, start_run
 from langchain_frugal._tiers import TierModel
+
+T = TypeVar("T")
 
 
 class Collector(Protocol):
@@ -83,6 +85,7 @@ class Runner:
         reference: Index of the reference tier.
         shape: What tiers return.
         tools: JSON-schema function definitions on offer.
+        tools_bound: Whether the tiers are bound with tools, in their providers' own forms.
         response_format: JSON schema asked for.
     """
 
@@ -91,6 +94,7 @@ class Runner:
     reference: int
     shape: Shape
     tools: Sequence[Mapping[str, Any]] = ()
+    tools_bound: bool = False
     response_format: Mapping[str, Any] | None = None
 
     @cached_property
@@ -106,8 +110,7 @@ class Runner:
     def invoke(
         self,
         host: Host,
-        messages: list[BaseMessage],
-        input: Any,
+        input: LanguageModelInput,
         config: RunnableConfig | None,
         given: Mapping[str, Any],
         cached: Cached | None = None,
@@ -118,25 +121,25 @@ class Runner:
             output = cached.lookup() if cached else None
             if output is None:
                 _acquire(host)
-                asking = Asking(self, messages, child, given)
-                with set_config_context(child) as context:
-                    decision = context.run(drive, asking.flow, asking.perform)
+                asking = Asking(self, input, child, given)
+                decision = _within(child if run else None, drive, asking.flow, asking.perform)
                 asking.open_gates(decision)
                 output = self._serve(decision, cached)
                 if cached:
                     cached.update(output)
             result = self.shape.result(output)
         except BaseException as error:
-            run.on_chain_error(error)
+            if run:
+                run.on_chain_error(error)
             raise
-        run.on_chain_end(output)
+        if run:
+            run.on_chain_end(output)
         return result
 
     async def ainvoke(
         self,
         host: Host,
-        messages: list[BaseMessage],
-        input: Any,
+        input: LanguageModelInput,
         config: RunnableConfig | None,
         given: Mapping[str, Any],
         cached: Cached | None = None,
@@ -147,25 +150,26 @@ class Runner:
             output = await cached.alookup() if cached else None
             if output is None:
                 await _aacquire(host)
-                asking = Asking(self, messages, child, given)
-                with set_config_context(child) as context:
-                    decision = await coro_with_context(adrive(asking.flow, asking.aperform), context)
+                asking = Asking(self, input, child, given)
+                answering = adrive(asking.flow, asking.aperform)
+                decision = await (_awithin(child, answering) if run else answering)
                 await asking.aopen_gates(decision)
                 output = self._serve(decision, cached)
                 if cached:
                     await cached.aupdate(output)
             result = self.shape.result(output)
         except BaseException as error:
-            await run.on_chain_error(error)
+            if run:
+                await run.on_chain_error(error)
             raise
-        await run.on_chain_end(output)
+        if run:
+            await run.on_chain_end(output)
         return result
 
     def stream(
         self,
         host: Any,
-        messages: list[BaseMessage],
-        input: Any,
+        input: LanguageModelInput,
         config: RunnableConfig | None,
         given: Mapping[str, Any],
         cached: Cached | None = None,
@@ -180,7 +184,7 @@ class Runner:
                 yield self.shape.chunk(output)
                 return
             _acquire(host)
-            asking = Asking(self, messages, config, given)
+            asking = Asking(self, input, config, given)
             for item in drive_stream(asking.flow, asking.perform, asking.stream):
                 if not isinstance(item, Decision):
                     yield item
@@ -198,8 +202,7 @@ class Runner:
     async def astream(
         self,
         host: Any,
-        messages: list[BaseMessage],
-        input: Any,
+        input: LanguageModelInput,
         config: RunnableConfig | None,
         given: Mapping[str, Any],
         cached: Cached | None = None,
@@ -217,7 +220,7 @@ class Runner:
                 yield self.shape.chunk(output)
                 return
             await _aacquire(host)
-            asking = Asking(self, messages, config, given)
+            asking = Asking(self, input, config, given)
             async for item in adrive_stream(asking.flow, asking.aperform, asking.astream):
                 if not isinstance(item, Decision):
                     yield item
@@ -236,8 +239,7 @@ class Runner:
     def batch(
         self,
         host: Host,
-        conversations: Sequence[list[BaseMessage]],
-        inputs: Sequence[Any],
+        inputs: Sequence[LanguageModelInput],
         config: RunnableConfig | list[RunnableConfig] | None,
         given: Mapping[str, Any],
         cached: Sequence[Cached | None],
@@ -251,7 +253,7 @@ class Runner:
         try:
             hits = {index: hit for index, entry in enumerate(cached) if entry and (hit := entry.lookup()) is not None}
             askings = {
-                index: Asking(self, conversations[index], child, given)
+                index: Asking(self, inputs[index], child, given)
                 for index, (_, child) in enumerate(started)
                 if index not in hits
             }
@@ -275,9 +277,12 @@ class Runner:
             results = [self._result(outputs[index], return_exceptions) for index in range(len(inputs))]
         except BaseException as error:
             for run, _ in started:
-                run.on_chain_error(error)
+                if run:
+                    run.on_chain_error(error)
             raise
         for index, (run, _) in enumerate(started):
+            if run is None:
+                continue
             if isinstance(results[index], Exception):
                 run.on_chain_error(results[index])
             else:
@@ -287,8 +292,7 @@ class Runner:
     async def abatch(
         self,
         host: Host,
-        conversations: Sequence[list[BaseMessage]],
-        inputs: Sequence[Any],
+        inputs: Sequence[LanguageModelInput],
         config: RunnableConfig | list[RunnableConfig] | None,
         given: Mapping[str, Any],
         cached: Sequence[Cached | None],
@@ -302,7 +306,7 @@ class Runner:
         try:
             hits = {index: hit for index, entry in enumerate(cached) if entry and (hit := await entry.alookup()) is not None}
             askings = {
-                index: Asking(self, conversations[index], child, given)
+                index: Asking(self, inputs[index], child, given)
                 for index, (_, child) in enumerate(started)
                 if index not in hits
             }
@@ -326,9 +330,12 @@ class Runner:
             results = [self._result(outputs[index], return_exceptions) for index in range(len(inputs))]
         except BaseException as error:
             for run, _ in started:
-                await run.on_chain_error(error)
+                if run:
+                    await run.on_chain_error(error)
             raise
         for index, (run, _) in enumerate(started):
+            if run is None:
+                continue
             if isinstance(results[index], Exception):
                 await run.on_chain_error(results[index])
             else:
@@ -351,6 +358,19 @@ class Runner:
             if step.reason == "no_signal" and step.error is None:
                 next(tier for tier in self.tiers if tier.about.name == step.tier).warn_blind()
         return self.shape.serve(replace(decision, cache="miss") if cached else decision)
+
+
+def _within(child: RunnableConfig | None, function: Callable[..., T], *args: Any) -> T:
+    """Call a function with the config of a run's children around it, as core does for chains."""
+    if child is None:
+        return function(*args)
+    with set_config_context(child) as context:
+        return context.run(function, *args)
+
+
+async def _awithin(child: RunnableConfig, coroutine: Coroutine[Any, Any, T]) -> T:
+    with set_config_context(child) as context:
+        return await coro_with_context(coroutine, context)
 
 
 def _acquire(host: Host) -> None:

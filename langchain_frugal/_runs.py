@@ -36,10 +36,19 @@ class Host(Protocol):
         """Name of its runs."""
 
 
-def start_run(host: Host, input: Any, config: RunnableConfig | None) -> tuple[CallbackManagerForChainRun, RunnableConfig]:
-    """Open a chain run. Returns its manager, to close it with, and the config for its children."""
+def start_run(
+    host: Host, input: Any, config: RunnableConfig | None
+) -> tuple[CallbackManagerForChainRun | None, RunnableConfig]:
+    """Open a chain run.
+
+    Returns:
+        Its manager, to close it with, `None` when nobody listens; and the config for its children.
+    """
     config = ensure_config(config)
-    manager = _with_own(get_callback_manager_for_config(config), host)
+    manager = get_callback_manager_for_config(config)
+    if not manager.handlers and not host.callbacks:
+        return None, _anonymous(config)
+    _with_own(manager, host)
     name = config.get("run_name") or host.get_name()
     run = manager.on_chain_start(None, input, name=name, run_id=config.pop("run_id", None))
     return run, patch_config(config, callbacks=run.get_child())
@@ -47,10 +56,13 @@ def start_run(host: Host, input: Any, config: RunnableConfig | None) -> tuple[Ca
 
 async def astart_run(
     host: Host, input: Any, config: RunnableConfig | None
-) -> tuple[AsyncCallbackManagerForChainRun, RunnableConfig]:
+) -> tuple[AsyncCallbackManagerForChainRun | None, RunnableConfig]:
     """As `start_run`, awaiting the callbacks."""
     config = ensure_config(config)
-    manager = _with_own(get_async_callback_manager_for_config(config), host)
+    manager = get_async_callback_manager_for_config(config)
+    if not manager.handlers and not host.callbacks:
+        return None, _anonymous(config)
+    _with_own(manager, host)
     name = config.get("run_name") or host.get_name()
     run = await manager.on_chain_start(None, input, name=name, run_id=config.pop("run_id", None))
     return run, patch_config(config, callbacks=run.get_child())
@@ -62,6 +74,13 @@ def own_config(config: RunnableConfig | None, host: Host) -> RunnableConfig:
     config["run_name"] = config.get("run_name") or host.get_name()
     if host.callbacks or host.tags or host.metadata:
         config["callbacks"] = _with_own(get_callback_manager_for_config(config), host)
+    return config
+
+
+def _anonymous(config: RunnableConfig) -> RunnableConfig:
+    """Name and id are the wrapper's run's, not its tiers'."""
+    config.pop("run_name", None)
+    config.pop("run_id", None)
     return config
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumps
 from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables.base import RunnableBindingBase
 
 from frugal_core.errors import ConfigurationError, FrugalWarning, UnknownModelError
 from frugal_core.pricing import PriceBook, unknown_price_hint
@@ -29,6 +30,7 @@ class TierModel:
         about: What policies may know of it.
         runnable: What is called.
         model: The chat model in it, `None` for a chain.
+        client: The model as bound, also where `runnable` is a chain made from it.
         takes_kwargs: Whether call arguments (`stop`, ...) may be passed on: it is a chat model, bound or not.
         logprobs: Call arguments that bring token log-probabilities; `None` when the model gives none.
         plain: The same without log-probabilities, where they cannot be asked for by an argument.
@@ -37,6 +39,7 @@ class TierModel:
     about: Tier
     runnable: Runnable[Any, Any]
     model: BaseChatModel | None
+    client: Runnable[Any, Any]
     takes_kwargs: bool
     logprobs: Mapping[str, Any] | None
     plain: Runnable[Any, Any] | None = None
@@ -53,7 +56,8 @@ class TierModel:
 
     def map(self, change: Callable[[Any], Any]) -> TierModel:
         """The same tier with another runnable, made from its model. What the user had bound stays bound."""
-        return replace(self, runnable=_map(self.runnable, change))
+        runnable = _map(self.runnable, change)
+        return replace(self, runnable=runnable, client=runnable)
 
     def chained(self, change: Callable[[Any], Any], *, logprobs: bool) -> TierModel:
         """The same tier behind a chain made from its model, which call arguments do not reach.
@@ -79,7 +83,7 @@ class TierModel:
         if self.told:
             return
         self.told = True
-        warnings.warn(missing_logprobs_hint(self.model or self.runnable), FrugalWarning, stacklevel=2)
+        warnings.warn(missing_logprobs_hint(self.client), FrugalWarning, stacklevel=2)
 
 
 def build_tiers(models: Sequence[Any], prices: PriceBook, parameters: Mapping[str, Any]) -> tuple[TierModel, ...]:
@@ -136,7 +140,7 @@ def adapted(
 def identity(runnable: Runnable[Any, Any]) -> str:
     """All that a tier's answers depend on, for cache keys."""
     kwargs: dict[str, Any] = {}
-    while isinstance(runnable, RunnableBinding):
+    while isinstance(runnable, RunnableBindingBase):
         kwargs = {**runnable.kwargs, **kwargs}
         runnable = runnable.bound
     if isinstance(runnable, BaseChatModel):
@@ -146,7 +150,7 @@ def identity(runnable: Runnable[Any, Any]) -> str:
 
 def chat_model(runnable: Runnable[Any, Any]) -> BaseChatModel | None:
     """The chat model a runnable is, or was bound from; `None` for a chain."""
-    while isinstance(runnable, RunnableBinding):
+    while isinstance(runnable, RunnableBindingBase):
         runnable = runnable.bound
     return runnable if isinstance(runnable, BaseChatModel) else None
 
@@ -201,14 +205,18 @@ def _tier(name: str, runnable: Runnable[Any, Any], prices: PriceBook) -> TierMod
     price = (prices.price(name, provider) if name != model_name else None) or prices.price(model_name, provider)
     window = profile.get("max_input_tokens") or prices.context_window(model_name, provider)
     about = Tier(name, model_name, price, window, supports_tools=profile.get("tool_calling") is not False)
-    return TierModel(about, runnable, model, model is not None, logprob_kwargs(runnable) if model is not None else None)
+    return TierModel(
+        about, runnable, model, runnable, model is not None, logprob_kwargs(runnable) if model is not None else None
+    )
 
 
 def _map(runnable: Runnable[Any, Any], change: Callable[[Any], Any]) -> Runnable[Any, Any]:
-    if not isinstance(runnable, RunnableBinding):
+    if not isinstance(runnable, RunnableBindingBase):
         changed: Runnable[Any, Any] = change(runnable)
         return changed
     inner = _map(runnable.bound, change)
+    if not isinstance(runnable, RunnableBinding):  # `.with_retry()`
+        return runnable.model_copy(update={"bound": inner})
     kwargs = {**runnable.kwargs, **inner.kwargs} if isinstance(inner, RunnableBinding) else runnable.kwargs
     bound = inner.bound if isinstance(inner, RunnableBinding) else inner
     if not isinstance(bound, BaseChatModel):  # a structured-output chain takes its model's arguments as they come
@@ -226,7 +234,7 @@ def _provider(runnable: Runnable[Any, Any]) -> str | None:
 
 def _ls_param(runnable: Runnable[Any, Any], name: str) -> str | None:
     model = chat_model(runnable)
-    kwargs = runnable.kwargs if isinstance(runnable, RunnableBinding) else {}
+    kwargs = runnable.kwargs if isinstance(runnable, RunnableBindingBase) else {}
     value = model._get_ls_params(**kwargs).get(name) if model is not None else None
     return value if isinstance(value, str) else None
 

@@ -122,7 +122,7 @@ class ChatFrugal(BaseChatModel):
         copy = super().model_copy(update=update, deep=deep)
         copy.__dict__.pop("_serialized", None)  # cached by core; it would name the settings of the original
         changed = set(update or ()) & _SETTINGS
-        if changed and self._runner.tools:
+        if changed and self._runner.tools_bound:
             raise ConfigurationError(f"{', '.join(sorted(changed))} cannot change once tools are bound: change it, then bind.")
         runner = _build(copy.models, copy.__dict__) if changed else self._runner
         copy._runner = replace(runner, shape=MessageShape(copy.output_version))
@@ -134,16 +134,18 @@ class ChatFrugal(BaseChatModel):
         self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
     ) -> AIMessage:
         """Answer one input."""
-        messages, given = to_messages(input), self._given(stop, kwargs)
-        answer: AIMessage = self._runner.invoke(self, messages, input, config, given, self._cached(messages, given))
+        runner = self._runner
+        given = _given(runner, stop, kwargs)
+        answer: AIMessage = runner.invoke(self, input, config, given, self._cached(input, given))
         return answer
 
     async def ainvoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
     ) -> AIMessage:
         """Answer one input."""
-        messages, given = to_messages(input), self._given(stop, kwargs)
-        answer: AIMessage = await self._runner.ainvoke(self, messages, input, config, given, self._cached(messages, given))
+        runner = self._runner
+        given = _given(runner, stop, kwargs)
+        answer: AIMessage = await runner.ainvoke(self, input, config, given, self._cached(input, given))
         return answer
 
     def stream(
@@ -153,8 +155,8 @@ class ChatFrugal(BaseChatModel):
         if self._streaming_disabled(**kwargs):
             yield cast("AIMessageChunk", self.invoke(input, config, stop=stop, **kwargs))
             return
-        messages, given = to_messages(input), self._given(stop, kwargs)
-        yield from self._runner.stream(self, messages, input, config, given, self._cached(messages, given))
+        given = _given(self._runner, stop, kwargs)
+        yield from self._runner.stream(self, input, config, given, self._cached(input, given))
 
     async def astream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
@@ -163,8 +165,8 @@ class ChatFrugal(BaseChatModel):
         if self._streaming_disabled(**kwargs):
             yield cast("AIMessageChunk", await self.ainvoke(input, config, stop=stop, **kwargs))
             return
-        messages, given = to_messages(input), self._given(stop, kwargs)
-        async for chunk in self._runner.astream(self, messages, input, config, given, self._cached(messages, given)):
+        given = _given(self._runner, stop, kwargs)
+        async for chunk in self._runner.astream(self, input, config, given, self._cached(input, given)):
             yield chunk
 
     def batch(
@@ -177,9 +179,9 @@ class ChatFrugal(BaseChatModel):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """Answer many inputs in lock-step: each model is handed all that reach it as one batch."""
-        conversations, given = [to_messages(input) for input in inputs], self._given(stop, kwargs)
-        cached = [self._cached(messages, given) for messages in conversations]
-        return self._runner.batch(self, conversations, inputs, config, given, cached, return_exceptions=return_exceptions)
+        given = _given(self._runner, stop, kwargs)
+        cached = [self._cached(input, given) for input in inputs]
+        return self._runner.batch(self, inputs, config, given, cached, return_exceptions=return_exceptions)
 
     async def abatch(
         self,
@@ -191,11 +193,9 @@ class ChatFrugal(BaseChatModel):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """As `batch`."""
-        conversations, given = [to_messages(input) for input in inputs], self._given(stop, kwargs)
-        cached = [self._cached(messages, given) for messages in conversations]
-        return await self._runner.abatch(
-            self, conversations, inputs, config, given, cached, return_exceptions=return_exceptions
-        )
+        given = _given(self._runner, stop, kwargs)
+        cached = [self._cached(input, given) for input in inputs]
+        return await self._runner.abatch(self, inputs, config, given, cached, return_exceptions=return_exceptions)
 
     def stream_events(self, input: Any, config: RunnableConfig | None = None, *, version: Any = "v2", **kwargs: Any) -> Any:
         """Stream events; with `version="v3"` a `ChatModelStream`, as from any chat model."""
@@ -277,7 +277,8 @@ class ChatFrugal(BaseChatModel):
         shown = [_openai_tool(tool) for tool in tools]
         functions = tuple(tool["function"] for tool in shown if "function" in tool)
         bound = self.model_copy()
-        bound._runner = replace(bound._runner, tiers=adapted(self._runner.tiers, bind, "tools"), tools=functions)
+        tiers = adapted(self._runner.tiers, bind, "tools")
+        bound._runner = replace(bound._runner, tiers=tiers, tools=functions, tools_bound=True)
         return RunnableBinding(bound=bound, kwargs={"tools": shown, **choice})
 
     def with_structured_output(
@@ -370,19 +371,22 @@ class ChatFrugal(BaseChatModel):
         model = self._reference_model
         return model is not None and type(model).get_token_ids is not BaseChatModel.get_token_ids
 
-    def _given(self, stop: list[str] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Call arguments for the tiers."""
-        bound = bool(self._runner.tools)
-        given = {name: value for name, value in kwargs.items() if not (bound and name in _DISPLAY)}
-        return given if stop is None else {**given, "stop": stop}
-
-    def _cached(self, messages: list[BaseMessage], given: Mapping[str, Any]) -> CacheEntry | None:
+    def _cached(self, input: LanguageModelInput, given: Mapping[str, Any]) -> CacheEntry | None:
         cache = cache_in_use(self.cache)
         if cache is None:
             return None
         tools = {"tools": self._runner.tools} if self._runner.tools else {}
         llm_string = self._get_llm_string(**{**given, **tools})
-        return CacheEntry(cache, cache_prompt(messages), llm_string, (self._runner.policy.name, self._runner.policy.version))
+        return CacheEntry(
+            cache, cache_prompt(to_messages(input)), llm_string, (self._runner.policy.name, self._runner.policy.version)
+        )
+
+
+def _given(runner: Runner, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Call arguments for the tiers."""
+    if runner.tools_bound:
+        kwargs = {name: value for name, value in kwargs.items() if name not in _DISPLAY}
+    return kwargs if stop is None else {**kwargs, "stop": stop}
 
 
 def _build(models: Sequence[Any], settings: Mapping[str, Any]) -> Runner:

@@ -9,24 +9,30 @@ from operator import itemgetter
 from typing import Any, Literal, cast
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.exceptions import ContextOverflowError
-from langchain_core.language_models import BaseChatModel, LanguageModelInput, LangSmithParams, ModelProfile
+from langchain_core.exceptions import ContextOverflowError, OutputParserException
+from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.base import OutputParserLike
-from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.output_parsers.openai_tools import (
+    JsonOutputKeyToolsParser,
+    PydanticToolsParser,
+    make_invalid_tool_call,
+    parse_tool_call,
+)
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, Field, field_validator
 from typing_extensions import override
 
 from frugal_core.errors import UnknownModelError
 from frugal_core.playground import chat, protocol
+from frugal_core.playground.endings import FinishReason
 from frugal_core.playground.language_model import MODEL_NAMES, LanguageModel
 from frugal_core.playground.transformer import CONTEXT_WINDOW
 from frugal_core.types import Usage
@@ -64,15 +70,13 @@ class ChatPlayground(BaseChatModel):
         '19'
     """
 
-    model: str = Field(default="playground-large", alias="model_name")
+    model: str = Field(default="playground-large", validation_alias=AliasChoices("model", "model_name"))
     temperature: float = Field(default=0.0, ge=0, le=2)
     seed: int | None = None
     max_tokens: int | None = None
     stop: list[str] | None = None
     logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-
-    model_config = ConfigDict(populate_by_name=True)
 
     @field_validator("model")
     @classmethod
@@ -207,13 +211,9 @@ class ChatPlayground(BaseChatModel):
         usage = _usage(result.usage)
         generations = []
         for choice in result.choices:
-            call = choice.tool_call
-            chunks = [tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=0)] if call else []
-            parsed = AIMessageChunk(content=choice.text, tool_call_chunks=chunks, chunk_position="last")
             message = AIMessage(
                 content=choice.text,
-                tool_calls=parsed.tool_calls,
-                invalid_tool_calls=parsed.invalid_tool_calls,
+                **_tool_calls(choice.tool_call),
                 usage_metadata=usage,
                 response_metadata={"model_provider": "playground", "model_name": language_model.name},
             )
@@ -281,13 +281,23 @@ def _chunk(delta: chat.Delta) -> ChatGenerationChunk:
     )
 
 
-def _complete_last(chunk: ChatGenerationChunk, model: LanguageModel, usage: Usage, reason: chat.FinishReason) -> None:
+def _complete_last(chunk: ChatGenerationChunk, model: LanguageModel, usage: Usage, reason: FinishReason) -> None:
     """Put what a stream tells once on its last chunk."""
     message = cast("AIMessageChunk", chunk.message)
     message.usage_metadata = _usage(usage)
     message.chunk_position = "last"
     message.response_metadata = {"model_provider": "playground"}
     chunk.generation_info = {"finish_reason": reason, "model_name": model.name}
+
+
+def _tool_calls(call: chat.ToolCallDelta | None) -> dict[str, Any]:
+    if call is None:
+        return {}
+    raw = {"id": call.id, "function": {"name": call.name, "arguments": call.arguments}}
+    try:
+        return {"tool_calls": [parse_tool_call(raw, return_id=True)]}
+    except OutputParserException as error:
+        return {"invalid_tool_calls": [make_invalid_tool_call(raw, str(error))]}
 
 
 def _usage(usage: Usage) -> UsageMetadata:

@@ -12,7 +12,7 @@ from langchain_core.runnables.utils import AddableDict, ConfigurableFieldSpec, g
 
 from frugal_core.decision import Decision
 from frugal_core.types import Answer, Query
-from langchain_frugal._convert import to_answer, to_messages, with_metadata
+from langchain_frugal._convert import to_answer, with_metadata
 from langchain_frugal._runner import Runner
 from langchain_frugal._runs import Host
 
@@ -40,21 +40,21 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
 
     def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Answer one input."""
-        return self.runner.invoke(self, to_messages(input), input, config, kwargs)
+        return self.runner.invoke(self, input, config, kwargs)
 
     async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Answer one input."""
-        return await self.runner.ainvoke(self, to_messages(input), input, config, kwargs)
+        return await self.runner.ainvoke(self, input, config, kwargs)
 
     def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
         """Partial values of the last tier as they come; an accepted draft whole."""
-        yield from self.runner.stream(self, to_messages(input), input, config, kwargs)
+        yield from self.runner.stream(self, input, config, kwargs)
 
     async def astream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         """As `stream`."""
-        async for chunk in self.runner.astream(self, to_messages(input), input, config, kwargs):
+        async for chunk in self.runner.astream(self, input, config, kwargs):
             yield chunk
 
     def batch(
@@ -66,9 +66,8 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> list[Any]:
         """Answer many inputs, each tier in one batch."""
-        messages = [to_messages(input) for input in inputs]
         uncached = [None] * len(inputs)
-        return self.runner.batch(self, messages, inputs, config, kwargs, uncached, return_exceptions=return_exceptions)
+        return self.runner.batch(self, inputs, config, kwargs, uncached, return_exceptions=return_exceptions)
 
     async def abatch(
         self,
@@ -79,9 +78,8 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> list[Any]:
         """As `batch`."""
-        messages = [to_messages(input) for input in inputs]
         uncached = [None] * len(inputs)
-        return await self.runner.abatch(self, messages, inputs, config, kwargs, uncached, return_exceptions=return_exceptions)
+        return await self.runner.abatch(self, inputs, config, kwargs, uncached, return_exceptions=return_exceptions)
 
 
 @dataclass(frozen=True)

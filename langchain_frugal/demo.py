@@ -1,0 +1,323 @@
+"""`frugal demo`: a cascade beside single models and random routing, live, on questions none of the models has seen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frugal_core.errors import ConfigurationError
+from frugal_core.playground.language_model import MODEL_NAMES
+from frugal_core.playground.questions import Question, generate, is_correct
+from frugal_core.policies import RandomRouter, Single
+from frugal_core.pricing import PriceBook
+from frugal_core.tokens import count_tokens
+from frugal_core.types import Usage
+from langchain_core.messages import AIMessage
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.prompt import Confirm
+from rich.syntax import Syntax
+from rich.table import Table
+
+from langchain_frugal.chat_models import DEFAULT_CALL_LARGE, ChatFrugal
+from langchain_frugal.playground import ChatPlayground
+
+HELP = "ask small and large models real questions through a cascade and show accuracy, cost and decisions"
+EPILOG = """\
+examples:
+  frugal demo                                            the built-in models: no keys, no network
+  frugal demo --live openai:gpt-4o-mini openai:gpt-4o    your own models, cheapest first (extra: models); shows the cost first
+"""
+
+_QUESTIONS = 300
+_LIVE_QUESTIONS = 30
+_CALIBRATION = 100
+_BATCH = 20
+_SEED = 2026
+_INSTRUCTION = " Reply with the answer only."
+_OUTPUT_TOKENS = 20
+"""Assumed per answer where the cost of live models is estimated."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a policy did with the questions.
+
+    Attributes:
+        name: For the table.
+        messages: Its answers, in order.
+        right: Whether each is right.
+    """
+
+    name: str
+    messages: Sequence[AIMessage]
+    right: Sequence[bool]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers."""
+        return sum(self.right) / len(self.right)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Mean cost per question; `None` when unknown."""
+        costs = [decision(message)["cost_usd"] for message in self.messages]
+        return None if None in costs else sum(costs) / len(costs)
+
+    def calls(self, tier: str) -> float:
+        """Calls to a tier per question."""
+        steps = [step for message in self.messages for step in decision(message)["steps"]]
+        return sum(step["tier"] == tier and step["called"] for step in steps) / len(self.messages)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--live", nargs="+", metavar="PROVIDER:MODEL", help="ask these models, cheapest first, and pay for it")
+    parser.add_argument(
+        "--questions", type=int, metavar="N", help=f"number of questions (default: {_QUESTIONS}; live: {_LIVE_QUESTIONS})"
+    )
+    parser.add_argument("--yes", action="store_true", help="with --live: do not ask before spending money")
+    parser.add_argument("--plot", type=Path, default=Path("frugal-demo.png"), metavar="FILE", help="default: %(default)s")
+
+
+def run(arguments: argparse.Namespace, console: Console, messages: Console) -> int:
+    """Run the demo.
+
+    Args:
+        arguments: As `configure` declares them.
+        console: Where the results go.
+        messages: Where progress goes.
+
+    Returns:
+        Exit status: 0, or 1 when the user declined the cost.
+
+    Raises:
+        ConfigurationError: An argument is wrong, or a live model cannot be built.
+    """
+    number = arguments.questions or (_LIVE_QUESTIONS if arguments.live else _QUESTIONS)
+    if number < 1:
+        raise ConfigurationError(f"--questions {number} is out of range: give 1 or more.")
+    drawn = generate(number + (0 if arguments.live else _CALIBRATION), seed=_SEED)
+    questions, calibration = drawn[:number], drawn[number:]
+    if arguments.live:
+        if len(arguments.live) < 2:
+            raise ConfigurationError("--live takes two models or more, cheapest first.")
+        if not _agreed(arguments.live, questions, console, ask=not arguments.yes):
+            return 1
+        models: list[Any] = list(arguments.live)
+    else:
+        models = [ChatPlayground(model=name) for name in (MODEL_NAMES[0], MODEL_NAMES[-1])]
+    contest = _Contest(models, messages, _INSTRUCTION if arguments.live else "")
+    results, cascade = contest.live(questions) if arguments.live else contest.playground(questions, calibration)
+    console.print(_table(results, contest.tiers))
+    _show_decision(console, questions, results)
+    _show_stream(console, cascade, _escalated(questions, results) + contest.instruction)
+    _save_plot(console, results, arguments.plot)
+    return 0
+
+
+class _Contest:
+    """Asks the same questions by one policy after another.
+
+    Args:
+        models: Cheapest first.
+        messages: Where progress goes.
+        instruction: Appended to every question.
+    """
+
+    def __init__(self, models: Sequence[Any], messages: Console, instruction: str) -> None:
+        self.models = models
+        self.instruction = instruction
+        self._messages = messages
+        self.tiers: Sequence[str] = ()
+
+    def playground(self, questions: Sequence[Question], calibration: Sequence[Question]) -> tuple[list[Result], ChatFrugal]:
+        """Single models, random routing, and the cascade with a calibrated and with a dynamic threshold."""
+        with self._progress() as progress:
+            threshold = self._calibrate(calibration, progress)
+            large = self._ask("always large", self._llm(policy=Single(-1)), questions, progress)
+            small = self._ask("always small", self._llm(policy=Single(0)), questions, progress)
+            calibrated = self._llm(threshold=threshold)
+            cascade = self._ask(f"cascade, threshold {threshold:.2f}", calibrated, questions, progress)
+            dynamic = self._ask(f"cascade, call_large={DEFAULT_CALL_LARGE}", self._llm(), questions, progress)
+            share = _share(cascade, small, large)
+            router = self._llm(policy=RandomRouter(share, seed=_SEED))
+            at_random = self._ask("random, same cost", router, questions, progress)
+        return [large, small, at_random, cascade, dynamic], calibrated
+
+    def live(self, questions: Sequence[Question]) -> tuple[list[Result], ChatFrugal]:
+        """Single models and the cascade, nothing learned in advance."""
+        cascade = self._llm()
+        with self._progress() as progress:
+            large = self._ask("always large", self._llm(policy=Single(-1)), questions, progress)
+            small = self._ask("always small", self._llm(policy=Single(0)), questions, progress)
+            result = self._ask(f"cascade, call_large={DEFAULT_CALL_LARGE}", cascade, questions, progress)
+        return [large, small, result], cascade
+
+    def _llm(self, **settings: Any) -> ChatFrugal:
+        llm = ChatFrugal(models=self.models, **settings)
+        self.tiers = [tier.name for tier in llm._runner.abouts]
+        return llm
+
+    def _ask(self, name: str, llm: ChatFrugal, questions: Sequence[Question], progress: Progress) -> Result:
+        task = progress.add_task(name, total=len(questions))
+        messages: list[AIMessage] = []
+        for start in range(0, len(questions), _BATCH):
+            texts = [question.text + self.instruction for question in questions[start : start + _BATCH]]
+            messages += llm.batch(list(texts))
+            progress.update(task, completed=len(messages))
+        pairs = zip(messages, questions, strict=True)
+        return Result(name, messages, [is_correct(message.text, question.answer) for message, question in pairs])
+
+    def _calibrate(self, questions: Sequence[Question], progress: Progress) -> float:
+        """The lowest threshold at which the cascade gets as many of these questions right as the large model alone."""
+        small = self._ask("calibrating: small", self._llm(threshold=0.0), questions, progress)
+        large = self._ask("calibrating: large", self._llm(policy=Single(-1)), questions, progress)
+        scores = [decision(message)["steps"][0]["score"] for message in small.messages]
+        return lowest_threshold(scores, small.right, large.right)
+
+    @contextmanager
+    def _progress(self) -> Iterator[Progress]:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._messages, disable=not self._messages.is_terminal) as progress:
+            yield progress
+
+
+def decision(message: AIMessage) -> Mapping[str, Any]:
+    """The decision that an answer carries."""
+    found: Mapping[str, Any] = message.response_metadata["frugal"]
+    return found
+
+
+def lowest_threshold(scores: Sequence[float | None], small: Sequence[bool], large: Sequence[bool]) -> float:
+    """The lowest threshold with which a cascade is right as often as the large model alone.
+
+    Args:
+        scores: The small model's confidence in each answer; `None` is escalated by any threshold.
+        small: Whether the small model is right.
+        large: Whether the large model is.
+
+    >>> lowest_threshold([0.2, 0.5, 0.9], [False, True, True], [True, True, True])
+    0.5
+    """
+    for threshold in sorted({0.0, *(score for score in scores if score is not None)}):
+        accepted = [score is not None and score >= threshold for score in scores]
+        right = sum(s if accept else b for accept, s, b in zip(accepted, small, large, strict=True))
+        if right >= sum(large):
+            return threshold
+    return 1.0
+
+
+def _share(cascade: Result, small: Result, large: Result) -> float:
+    """Share of large calls with which random routing costs as much as the cascade."""
+    costs = cascade.cost_usd, small.cost_usd, large.cost_usd
+    if None in costs or costs[1] == costs[2]:
+        return cascade.calls(decision(large.messages[0])["tier"])
+    middle, low, high = (cost or 0.0 for cost in costs)
+    return min(1.0, max(0.0, (middle - low) / (high - low)))
+
+
+def _agreed(models: Sequence[str], questions: Sequence[Question], console: Console, *, ask: bool) -> bool:
+    """Show what the live models will cost at most, and whether the user agrees."""
+    texts = [question.text + _INSTRUCTION for question in questions]
+    total = 0.0
+    for model in models:
+        price = PriceBook.default().price(model)
+        if price is None:
+            console.print(
+                f"{model}: its price is unknown, and so is the cost of {2 * len(texts)} short calls to it.", highlight=False
+            )
+            continue
+        cost = 2 * sum(price.cost(Usage(count_tokens(text, model), _OUTPUT_TOKENS)) for text in texts)
+        console.print(f"{model}: at most {2 * len(texts)} calls, about ${cost:.4f}", highlight=False)
+        total += cost
+    console.print(
+        f"Estimated cost of all models with a known price: ${total:.4f} ({_OUTPUT_TOKENS} output tokens per answer assumed)"
+    )
+    if not ask:
+        return True
+    if not console.is_interactive:
+        raise ConfigurationError("--live spends money and nobody is here to agree: add --yes.")
+    return Confirm.ask("Go on?", console=console, default=False)
+
+
+def _table(results: Sequence[Result], tiers: Sequence[str]) -> Table:
+    table = Table(title=f"{len(results[0].messages)} unseen questions", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("policy")
+    for name in ("accuracy", "USD per 1000", "saved", *(f"calls {tier.removeprefix('playground-')}" for tier in tiers)):
+        table.add_column(name, justify="right")
+    reference = results[0].cost_usd
+    for result in results:
+        cost = result.cost_usd
+        saved = "-" if not cost or not reference or result is results[0] else f"{1 - cost / reference:.0%}"
+        calls = [f"{result.calls(tier):.2f}" for tier in tiers]
+        shown = "unknown" if cost is None else f"{cost * 1000:.4f}"
+        table.add_row(result.name, f"{result.accuracy:.1%}", shown, saved, *calls)
+    return table
+
+
+def _cascade_result(results: Sequence[Result]) -> Result:
+    return next(result for result in results if result.name.startswith("cascade"))
+
+
+def _escalated_index(results: Sequence[Result]) -> int:
+    """A question that the cascade escalated, preferably one that the small model gets wrong and the large one right."""
+    large, small, cascade = results[0], results[1], _cascade_result(results)
+    asked = [len([step for step in decision(message)["steps"] if step["called"]]) for message in cascade.messages]
+    return max(range(len(asked)), key=lambda i: (asked[i] > 1, large.right[i] and not small.right[i]))
+
+
+def _escalated(questions: Sequence[Question], results: Sequence[Result]) -> str:
+    return questions[_escalated_index(results)].text
+
+
+def _show_decision(console: Console, questions: Sequence[Question], results: Sequence[Result]) -> None:
+    index = _escalated_index(results)
+    message, question = _cascade_result(results).messages[index], questions[index]
+    console.print("[bold]One decision in full[/] (response_metadata['frugal'] of the message)")
+    console.print(f"{question.text} → {message.text!r} (right: {question.answer!r})", highlight=False, markup=False)
+    console.print(Syntax(json.dumps(decision(message), indent=2), "json", background_color="default", word_wrap=True))
+
+
+def _show_stream(console: Console, llm: ChatFrugal, text: str) -> None:
+    console.print("\n[bold]The same question streamed[/], a bar after every chunk:")
+    console.print(f"{text} → ", end="", highlight=False, markup=False)
+    for chunk in llm.stream(text):
+        if chunk.text:
+            console.print(f"{chunk.text}|", end="", highlight=False, markup=False, soft_wrap=True)
+    console.print("\n")
+
+
+def _save_plot(console: Console, results: Sequence[Result], path: Path) -> None:
+    if any(result.cost_usd is None for result in results):
+        console.print("No plot: the cost of a model is unknown.")
+        return
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        console.print("No plot: it needs matplotlib (pip install 'langchain-frugal[plots]').", markup=False)
+        return
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    axes = figure.subplots()
+    points = {result.name: ((result.cost_usd or 0.0) * 1000, result.accuracy) for result in results}
+    ends = [points["always small"], points["always large"]]
+    axes.plot([x for x, _ in ends], [y for _, y in ends], "--", color="grey", label="random routing, expected")
+    for name, (cost, accuracy) in points.items():
+        axes.plot([cost], [accuracy], "o", label=name)
+    axes.set(xlabel="USD per 1000 questions", ylabel="accuracy", title=f"{len(results[0].messages)} unseen questions")
+    axes.legend(fontsize=8)
+    try:
+        figure.savefig(path, dpi=130)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"The plot cannot be saved as {str(path)!r}: {error}. Name a writable file by --plot."
+        ) from error
+    console.print(f"Plot: {path}", highlight=False)

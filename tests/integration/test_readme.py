@@ -1,0 +1,24 @@
+"""The README's Python examples run, in order, as a newcomer would paste them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def blocks() -> list[str]:
+    found = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [block for block in found if "openai:" not in block]
+
+
+@pytest.mark.filterwarnings("ignore::frugal_core.errors.FrugalWarning")
+def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    examples = blocks()
+    assert len(examples) >= 6
+    names: dict[str, object] = {}
+    for example in examples:
+        exec(compile(example, str(README), "exec"), names)
+    assert "playground-" in capsys.readouterr().out
