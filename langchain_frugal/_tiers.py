@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumps
-from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 
 from frugal_core.errors import ConfigurationError, FrugalWarning, UnknownModelError
@@ -23,6 +23,14 @@ _SHARED = ("temperature", "max_tokens", "stop")
 
 
 @dataclass
+class Experience:
+    """What calling a model has taught; shared by the tiers derived from one, since agents bind their tools at every step."""
+
+    refuses_logprobs: bool = False
+    told: bool = False
+
+
+@dataclass(frozen=True)
 class TierModel:
     """A tier and the runnable behind it.
 
@@ -34,6 +42,7 @@ class TierModel:
         takes_kwargs: Whether call arguments (`stop`, ...) may be passed on: it is a chat model, bound or not.
         logprobs: Call arguments that bring token log-probabilities; `None` when the model gives none.
         plain: The same without log-probabilities, where they cannot be asked for by an argument.
+        experience: What earlier calls have taught.
     """
 
     about: Tier
@@ -43,13 +52,18 @@ class TierModel:
     takes_kwargs: bool
     logprobs: Mapping[str, Any] | None
     plain: Runnable[Any, Any] | None = None
-    told: bool = False
+    experience: Experience = field(default_factory=Experience)
+
+    def called(self, call: Call) -> Runnable[Any, Any]:
+        """The runnable for one call: nobody looks at the log-probabilities of a final one."""
+        return self.plain if self.plain and (call.final or self.experience.refuses_logprobs) else self.runnable
 
     def kwargs(self, call: Call, given: Mapping[str, Any], *, logprobs: bool) -> dict[str, Any]:
         """Arguments for one call: the caller's own, and those its purpose asks for."""
         if not self.takes_kwargs:
             return {}
-        kwargs = {**self.logprobs, **given} if logprobs and self.logprobs and not call.final else dict(given)
+        ask = logprobs and self.logprobs and not call.final and not self.experience.refuses_logprobs
+        kwargs = {**self.logprobs, **given} if ask and self.logprobs else dict(given)
         if call.temperature is not None:
             kwargs["temperature"] = call.temperature
         return kwargs
@@ -68,21 +82,21 @@ class TierModel:
         """
         asked = self.logprobs if logprobs and self.logprobs else {}
         plain = _map(self.runnable, change)
-        runnable = _map(self.runnable, lambda model: change(_copy(model, asked))) if asked else plain
+        runnable = _bound_inside(plain, asked) if asked else plain
         return replace(self, runnable=runnable, plain=plain if asked else None, takes_kwargs=False, logprobs=None)
 
     def forgoes_logprobs(self, error: BaseException) -> bool:
         """Whether a call failed because it asked for log-probabilities. This tier then asks no more; repeat the call."""
         if not (self.logprobs or self.plain) or not refuses_logprobs(error):
             return False
-        self.runnable, self.logprobs, self.plain = self.plain or self.runnable, None, None
+        self.experience.refuses_logprobs = True
         return True
 
     def warn_blind(self) -> None:
         """Say once that this tier's answers bring no log-probabilities, and what to do."""
-        if self.told:
+        if self.experience.told:
             return
-        self.told = True
+        self.experience.told = True
         warnings.warn(missing_logprobs_hint(self.client), FrugalWarning, stacklevel=2)
 
 
@@ -92,7 +106,7 @@ def build_tiers(models: Sequence[Any], prices: PriceBook, parameters: Mapping[st
     Args:
         models: Chat models, Runnables that answer with messages, or `"provider:model"` strings, cheapest first.
         prices: Where to look prices and context windows up.
-        parameters: Standard parameters (`temperature`, ...) for all of them; `None` values are left out.
+        parameters: Standard parameters (`temperature`, ...) for all of them; `None` and empty lists are left out.
 
     Raises:
         ConfigurationError: There are none, or one is something else.
@@ -102,7 +116,10 @@ def build_tiers(models: Sequence[Any], prices: PriceBook, parameters: Mapping[st
         raise ConfigurationError(f"models={models!r} must be a list of models, cheapest first, such as [small, large].")
     if not models:
         raise ConfigurationError("models=[] is empty: give at least one model, cheapest first, such as [small, large].")
-    runnables = [_runnable(model, {k: v for k, v in parameters.items() if v is not None}) for model in models]
+    runnables = [
+        _runnable(model, {name: value for name, value in parameters.items() if value is not None and value != []})
+        for model in models
+    ]
     names = _unique([_model_name(runnable) or type(runnable).__name__ for runnable in runnables])
     return tuple(_tier(name, runnable, prices) for name, runnable in zip(names, runnables, strict=True))
 
@@ -219,9 +236,22 @@ def _map(runnable: Runnable[Any, Any], change: Callable[[Any], Any]) -> Runnable
         return runnable.model_copy(update={"bound": inner})
     kwargs = {**runnable.kwargs, **inner.kwargs} if isinstance(inner, RunnableBinding) else runnable.kwargs
     bound = inner.bound if isinstance(inner, RunnableBinding) else inner
-    if not isinstance(bound, BaseChatModel):  # a structured-output chain takes its model's arguments as they come
-        return RunnableBinding(bound=inner, kwargs=runnable.kwargs, config=runnable.config)
+    if not isinstance(bound, BaseChatModel):
+        bound, kwargs = _bound_inside(inner, runnable.kwargs), {}
     return RunnableBinding(bound=bound, kwargs=kwargs, config=runnable.config, config_factories=runnable.config_factories)
+
+
+def _bound_inside(runnable: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> Runnable[Any, Any]:
+    """Bind arguments to the model that a chain begins with, since a chain passes none on. What is bound there already wins."""
+    if isinstance(runnable, RunnableSequence):
+        return RunnableSequence(_bound_inside(runnable.first, kwargs), *runnable.middle, runnable.last)
+    if isinstance(runnable, RunnableParallel):
+        return RunnableParallel({name: _bound_inside(step, kwargs) for name, step in runnable.steps__.items()})
+    if isinstance(runnable, RunnableBindingBase):
+        if isinstance(runnable.bound, BaseChatModel):
+            return runnable.bind(**{**kwargs, **runnable.kwargs})
+        return runnable.model_copy(update={"bound": _bound_inside(runnable.bound, kwargs)})
+    return runnable.bind(**kwargs) if isinstance(runnable, BaseChatModel) else runnable
 
 
 def _model_name(runnable: Runnable[Any, Any]) -> str | None:

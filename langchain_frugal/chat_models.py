@@ -35,7 +35,8 @@ from langchain_frugal._runner import Runner
 from langchain_frugal._tiers import TierModel, adapted, build_tiers, identity, warn_unpriced
 from langchain_frugal.structured import StructuredCascade, StructuredShape
 
-_SETTINGS = frozenset({"models", "reference", "prices", "temperature", "max_tokens", "stop", *POLICY_SETTINGS})
+_PARAMETERS = ("temperature", "max_tokens", "stop", "timeout", "max_retries", "api_key")
+_SETTINGS = frozenset({"models", "reference", "prices", *_PARAMETERS, *POLICY_SETTINGS})
 _DISPLAY = ("tools", "tool_choice", "ls_structured_output_format", "structured_output_format")
 """Arguments that a tool binding carries for others to read; the tiers are bound already."""
 
@@ -76,7 +77,7 @@ class ChatFrugal(BaseChatModel):
         'cascade'
     """
 
-    models: Sequence[Any]
+    models: Any
     policy: Any = None
     scorer: Any = None
     threshold: Any = None
@@ -96,7 +97,7 @@ class ChatFrugal(BaseChatModel):
     streaming: bool = False
 
     shared: Any = Field(default=None, exclude=True, repr=False)
-    """Policies by their settings: copies that `configurable_fields` makes go on with the same dynamic threshold."""
+    """What was made of these settings: copies that `configurable_fields` makes go on with the same clients and thresholds."""
 
     _runner: Runner = PrivateAttr()
 
@@ -377,9 +378,11 @@ class ChatFrugal(BaseChatModel):
             return None
         tools = {"tools": self._runner.tools} if self._runner.tools else {}
         llm_string = self._get_llm_string(**{**given, **tools})
-        return CacheEntry(
-            cache, cache_prompt(to_messages(input)), llm_string, (self._runner.policy.name, self._runner.policy.version)
-        )
+        try:
+            prompt = cache_prompt(to_messages(input))
+        except (ValueError, NotImplementedError):  # raised again when it comes to asking, within the run
+            return None
+        return CacheEntry(cache, prompt, llm_string, (self._runner.policy.name, self._runner.policy.version))
 
 
 def _given(runner: Runner, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -391,25 +394,25 @@ def _given(runner: Runner, stop: list[str] | None, kwargs: dict[str, Any]) -> di
 
 def _build(models: Sequence[Any], settings: Mapping[str, Any]) -> Runner:
     """Tiers and policy for what the user gave, everything checked."""
-    parameters = {name: settings.get(name) for name in ("temperature", "max_tokens", "timeout", "max_retries", "api_key")}
-    tiers = build_tiers(models, _price_book(settings.get("prices")), {**parameters, "stop": settings.get("stop") or None})
+    shared, prices = settings["shared"], settings.get("prices")
+    parameters = {name: settings.get(name) for name in _PARAMETERS}
+    parts = (*(models if isinstance(models, (list, tuple)) else [models]), prices, *parameters.values())
+    tiers: tuple[TierModel, ...] = _remembered(shared, parts, lambda: build_tiers(models, _price_book(prices), parameters))
     reference = settings.get("reference", -1)
     if not isinstance(reference, int) or not -len(tiers) <= reference < len(tiers):
         raise ConfigurationError(f"reference={reference!r} is no index of the {len(tiers)} models: 0 to {len(tiers) - 1}.")
-    policy = _shared_policy(settings)
+    parts = ("policy", *(settings.get(name) for name in POLICY_SETTINGS))
+    policy: Policy = _remembered(shared, parts, lambda: policy_from(settings))
     policy.check([tier.about for tier in tiers])
     return Runner(tiers, policy, reference % len(tiers), MessageShape(settings.get("output_version")))
 
 
-def _shared_policy(settings: Mapping[str, Any]) -> Policy:
-    """The policy for these settings; the same one for equal settings of copies, so that they learn together."""
-    given = [(name, settings[name]) for name in POLICY_SETTINGS if settings.get(name) is not None]
-    key = repr([(name, value if isinstance(value, (int, float, str)) else id(value)) for name, value in given])
-    policies = settings["shared"]
-    if key not in policies:
-        policies[key] = policy_from(settings)
-    policy: Policy = policies[key]
-    return policy
+def _remembered(shared: dict[Any, Any], parts: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+    """What was made of these parts before, by this object or one it was copied from; else made now."""
+    key = tuple(part if part is None or isinstance(part, (int, float, str)) else id(part) for part in parts)
+    if key not in shared:
+        shared.setdefault(key, (parts, make()))  # the parts are kept, so that no other object can take on their id
+    return shared[key][1]
 
 
 def _price_book(prices: Any) -> PriceBook:
