@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
+# The playground's matrices are too small to share between threads, and batches are threads already.
+export OPENBLAS_NUM_THREADS = 1
+
 .PHONY: demo test lint bench notebooks clean
 
 demo: $(VENV)/demo.stamp  ## the main job, live, without keys or network

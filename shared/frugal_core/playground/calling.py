@@ -1,8 +1,9 @@
 """Whether a tool is called, which one, and with what arguments.
 
 With ``tool_choice="auto"`` a tool is called when the user's text mentions a word of its name or description, or when
-the model itself begins its answer with the call token and one of the tools takes the calculation that it then writes.
-After a tool's result the model answers without a further call. "required" and a named function always call.
+the model itself begins its answer with the call token and one of the tools takes the calculation that it then writes,
+which is of two numbers of the text. After a tool's result the model answers without a further call. "required" and a
+named function always call.
 
 A call that the caller has forced by name asks for an answer in that shape (this is how structured output by function
 calling works): its arguments are the model's own answers, unless the function takes the model's calculation. All other
@@ -11,7 +12,8 @@ arguments are copied from the conversation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,7 @@ from frugal_core.playground.schemas import branch
 _CALCULATION_WORDS = content_words(
     "arithmetic calculate calculation calculator compute equation eval evaluate expression formula math mathematical"
 )
+_MAX_NUMBERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +75,33 @@ def _call(writer: JsonWriter, function: Mapping[str, Any], calculation: str | No
     taken = calculation if calculation and _takes(function, calculation) else None
     writer.sources = Sources(
         numbers=numbers(writer.user_text) if taken is None else _operands(taken),
-        spans=spans(writer.user_text),
+        spans=_copyable(writer.user_text, function),
         ordered=taken is not None,
         expression=taken,
     )
     return Call(function["name"], writer.write())
 
 
-def _calculation(writer: JsonWriter) -> str | None:
-    """Return the expression that the model wants calculated, `None` when it does not begin with the call token."""
-    model = writer.model
-    plain = grammar.plain_text(model.tokenizer)
-    call = model.tokenizer.call
+def _copyable(text: str, function: Mapping[str, Any]) -> list[list[str]]:
+    """Return the parts of a text that arguments are copied from; words that only name the function are none."""
+    own = content_words(function["name"], function.get("description") or "")
+    return [[span for span in kind if not content_words(span) or content_words(span) - own] for kind in spans(text)]
 
-    def allowed(generated: list[int]) -> list[int]:
-        return [*plain(generated[1:]), *([] if generated else [call])]
+
+def _calculation(writer: JsonWriter) -> str | None:
+    """Return the expression that the model wants calculated, `None` when it does not begin with the call token.
+
+    The expression is under a constraint as well: a sum, difference or product of two numbers of the text.
+    """
+    operands = itertools.permutations(numbers(writer.user_text)[:_MAX_NUMBERS], 2)
+    options = {f"{a}{sign}{b}" for a, b in operands for sign in "+-*"}
+    if not options:
+        return None
+    model, call = writer.model, writer.model.tokenizer.call
+    text, expression = grammar.plain_text(model.tokenizer), grammar.one_of(model.tokenizer, options)
+
+    def allowed(generated: list[int]) -> Collection[int]:
+        return expression(generated[1:]) if generated else {call, *text([])}
 
     tokens = model.generate(writer.prompt, temperature=writer.temperature, seed=writer.seed, top_logprobs=0, allowed=allowed)
     first = next(tokens, None)

@@ -13,24 +13,24 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from frugal_core.errors import FrugalError
 from frugal_core.playground import grammar
 from frugal_core.playground.calling import Call, decide_call
 from frugal_core.playground.constrained import ROOM, JsonWriter
+from frugal_core.playground.endings import FinishReason, Tokens, limited, until
 from frugal_core.playground.language_model import GeneratedToken, LanguageModel
 from frugal_core.playground.reading import Reading, content_text, quoted_identifiers, schema_in
+from frugal_core.playground.schemas import UnsatisfiableSchemaError
 from frugal_core.types import TokenLogprob, Usage
-
-FinishReason = Literal["stop", "length", "tool_calls"]
 
 MAX_TEXT_TOKENS = 64
 """Tokens of a text where the request sets no limit; the models are trained on far shorter answers."""
 
-_Tokens = Generator[GeneratedToken, None, FinishReason]
+_COLDEST = 0.001
 
 
 class ChatError(FrugalError):
@@ -65,7 +65,7 @@ class ChatRequest:
         tools: Functions on offer, as OpenAI's dicts.
         tool_choice: "auto", "none", "required" or ``{"type": "function", "function": {"name": ...}}``.
         response_format: ``{"type": "json_object"}``, ``{"type": "json_schema", ...}`` or `None` for text.
-        temperature: 0, the default here, takes the most probable token.
+        temperature: 0, the default here, takes the most probable token, and so does anything below 0.001.
         seed: Makes sampling reproducible; each of `n` choices draws differently.
         n: How many choices.
         stop: Texts that end the output and are not part of it.
@@ -165,9 +165,9 @@ def stream(model: LanguageModel, request: ChatRequest) -> Iterator[Delta]:
 
     Examples:
         >>> model = LanguageModel.load("playground-large")
-        >>> request = ChatRequest([{"role": "user", "content": "Sort 3, 1, 2 in ascending order."}])
+        >>> request = ChatRequest([{"role": "user", "content": "What can you do?"}])
         >>> "".join(delta.text for delta in stream(model, request))
-        '1, 2, 3'
+        'I can answer small questions.'
     """
     reading = Reading.of(request.messages)
     longest = _prompt(model, request, reading, tools=bool(request.tools))
@@ -203,20 +203,21 @@ def _prompt(model: LanguageModel, request: ChatRequest, reading: Reading, *, too
 def _choice(model: LanguageModel, request: ChatRequest, reading: Reading, index: int) -> Iterator[Delta]:
     seed = None if request.seed is None else (request.seed + index) % 2**63
     top = request.top_logprobs if request.logprobs else 0
-    writer = JsonWriter(model, (), {}, reading.user_text, None, request.temperature, seed, top)
+    temperature = request.temperature if request.temperature >= _COLDEST else 0.0
+    writer = JsonWriter(model, (), {}, reading.user_text, None, temperature, seed, top)
     try:
         call = decide_call(writer, request.tools, request.tool_choice, answered=reading.tool_result is not None)
         if call is not None:
             yield from _call_deltas(model, request, call, index)
             return
         writer.prompt = _prompt(model, request, reading, tools=False)
-        tokens = _limited(_answer(writer, request), request.max_tokens)
-        yield from _text_deltas(_until(tokens, request.stop), request, index)
-    except ValueError as error:
+        tokens = limited(_answer(writer, request), request.max_tokens)
+        yield from _text_deltas(until(tokens, request.stop), request, index)
+    except UnsatisfiableSchemaError as error:
         raise ChatError(f"Invalid schema: {error}.", param="tools" if request.tools else "response_format") from error
 
 
-def _answer(writer: JsonWriter, request: ChatRequest) -> _Tokens:
+def _answer(writer: JsonWriter, request: ChatRequest) -> Tokens:
     schema = _schema(request)
     if schema is not None:
         writer.root = schema
@@ -254,76 +255,29 @@ def _schema(request: ChatRequest) -> Mapping[str, Any] | None:
 def _call_deltas(model: LanguageModel, request: ChatRequest, call: Call, index: int) -> Iterator[Delta]:
     identifier = f"call_{uuid.uuid4().hex[:24]}"
     yield Delta(index, tool_call=ToolCallDelta(identifier, call.name), tokens=len(model.tokenizer.encode(call.name)))
-    tokens = _limited(call.arguments, request.max_tokens)
-    reason: FinishReason
-    while True:
-        try:
-            token = next(tokens)
-        except StopIteration as end:
-            reason = end.value
-            break
-        yield Delta(index, tool_call=ToolCallDelta(arguments=token.text), tokens=1)
-    forced = isinstance(request.tool_choice, Mapping)
-    complete_reason: FinishReason = "stop" if forced else "tool_calls"
+    tokens = limited(call.arguments, request.max_tokens)
+    reason = yield from _each(tokens, lambda token: Delta(index, tool_call=ToolCallDelta(arguments=token.text), tokens=1))
+    complete_reason: FinishReason = "stop" if isinstance(request.tool_choice, Mapping) else "tool_calls"
     yield Delta(index, finish_reason="length" if reason == "length" else complete_reason)
 
 
-def _text_deltas(tokens: _Tokens, request: ChatRequest, index: int) -> Iterator[Delta]:
+def _text_deltas(tokens: Tokens, request: ChatRequest, index: int) -> Iterator[Delta]:
+    def delta(token: GeneratedToken) -> Delta:
+        logprob = TokenLogprob(token.text, token.logprob, token.top[: request.top_logprobs])
+        return Delta(index, token.text, logprobs=(logprob,) if request.logprobs else (), tokens=1)
+
+    reason = yield from _each(tokens, delta)
+    yield Delta(index, finish_reason=reason)
+
+
+def _each(tokens: Tokens, delta: Callable[[GeneratedToken], Delta]) -> Generator[Delta, None, FinishReason]:
     while True:
         try:
             token = next(tokens)
         except StopIteration as end:
-            yield Delta(index, finish_reason=end.value)
-            return
-        top = token.top[: request.top_logprobs]
-        logprobs = (TokenLogprob(token.text, token.logprob, top),) if request.logprobs else ()
-        yield Delta(index, token.text, logprobs=logprobs, tokens=1)
-
-
-def _limited(tokens: Iterator[GeneratedToken], limit: int | None) -> _Tokens:
-    written = 0
-    while limit is None or written < limit:
-        try:
-            token = next(tokens)
-        except StopIteration as end:
-            return end.value or "stop"
-        written += 1
-        yield token
-    return "length"
-
-
-def _until(tokens: _Tokens, stops: Sequence[str]) -> _Tokens:
-    """End before the first of the texts in `stops`; tokens that may be the beginning of one are held back."""
-    held: list[GeneratedToken] = []
-    while True:
-        try:
-            held.append(next(tokens))
-        except StopIteration as end:
-            yield from held
             reason: FinishReason = end.value
             return reason
-        text = "".join(token.text for token in held)
-        found = [place for stop in stops if (place := text.find(stop)) >= 0]
-        if found:
-            yield from _cut(held, min(found))
-            return "stop"
-        safe = len(text) - max((_overlap(text, stop) for stop in stops), default=0)
-        while held and len(held[0].text) <= safe:
-            safe -= len(held[0].text)
-            yield held.pop(0)
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Return how many characters at the end of `text` begin `stop`."""
-    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)
-
-
-def _cut(tokens: Sequence[GeneratedToken], length: int) -> Iterator[GeneratedToken]:
-    for token in tokens:
-        if length <= 0:
-            return
-        yield token if len(token.text) <= length else replace(token, text=token.text[:length])
-        length -= len(token.text)
+        yield delta(token)
 
 
 def _joined(deltas: Sequence[Delta]) -> Choice:

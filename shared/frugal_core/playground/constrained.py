@@ -27,7 +27,7 @@ from typing import Any
 from frugal_core.playground import grammar
 from frugal_core.playground.language_model import GeneratedToken, LanguageModel
 from frugal_core.playground.reading import content_words, numbers
-from frugal_core.playground.schemas import branch, is_nullable, merged
+from frugal_core.playground.schemas import UnsatisfiableSchemaError, branch, is_nullable, merged
 
 ROOM = 32
 """Tokens of the context window that must be left for each value."""
@@ -103,6 +103,9 @@ class JsonWriter:
         """Yield the tokens of a JSON text that satisfies the schema.
 
         Tokens that the schema forces have probability 1.
+
+        Raises:
+            UnsatisfiableSchemaError: On the way, if no value satisfies a part of the schema.
         """
         return self._value(self.root, 0)
 
@@ -198,7 +201,7 @@ class JsonWriter:
         if not tokens:
             tokens = self._generate(grammar.number(self.model.tokenizer, integer=integer, bounds=bounds))
         if not grammar.is_number(_text(tokens), bounds):
-            raise ValueError(f"no number that can be written satisfies the schema {_dumps(dict(schema))}")
+            raise UnsatisfiableSchemaError(f"no number that can be written satisfies the schema {_dumps(dict(schema))}")
         yield from tokens
 
     def _string(self, schema: Mapping[str, Any]) -> Iterator[GeneratedToken]:

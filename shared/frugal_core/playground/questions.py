@@ -46,8 +46,8 @@ def generate(n: int, *, seed: int, split: Split = "test", families: Sequence[str
         ConfigurationError: If a family is unknown, or has too few different questions.
 
     Examples:
-        >>> generate(2, seed=1, families=["addition"])
-        [...]
+        >>> generate(1, seed=1, families=["addition"])
+        [Question(family='addition', text='Calculate 42 + 20.', answer='62')]
     """
     found: dict[str, Question] = {}
     for family, (wordings, answer), draw in _drafts(n, seed, split, families, found):
@@ -65,7 +65,7 @@ def paraphrases(
 
     Examples:
         >>> [question.text for question in paraphrases(1, seed=1, families=["addition"])[0]][:2]
-        [...]
+        ['What is 42 plus 20?', 'How much is 42 + 20?']
     """
     found: dict[str, tuple[Question, ...]] = {}
     for family, (wordings, answer), _ in _drafts(n, seed, split, families, found):

@@ -9,8 +9,14 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
+from frugal_core.errors import ConfigurationError
+
 _ALTERNATIVES = ("anyOf", "oneOf")
 _MAX_REFERENCES = 64
+
+
+class UnsatisfiableSchemaError(ConfigurationError):
+    """No value that the playground can write satisfies a schema."""
 
 
 def problem(schema: Any) -> str | None:

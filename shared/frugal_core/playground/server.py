@@ -20,6 +20,7 @@ import argparse
 import contextlib
 import hmac
 import logging
+import sys
 import threading
 from collections.abc import Sequence
 from http.server import ThreadingHTTPServer
@@ -211,7 +212,10 @@ class _HttpServer(ThreadingHTTPServer):
         self._close_pair()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        logger.exception("a request from %s failed", client_address)
+        if isinstance(sys.exc_info()[1], OSError):
+            logger.debug("the client %s has gone away", client_address)
+        else:
+            logger.exception("a request from %s failed", client_address)
 
     def _close_pair(self) -> None:
         self.closing.close()
