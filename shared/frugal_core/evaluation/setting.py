@@ -1,0 +1,182 @@
+"""One dataset made ready to replay: models by rising cost, each answer with its quality, cost and confidence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from frugal_core.errors import RecordingsError
+from frugal_core.evaluation.costs import Costs, find_costs
+from frugal_core.learning.columns import Floats
+from frugal_core.learning.recordings import SIGNALS, Recordings
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a replay needs to know.
+
+    Attributes:
+        dataset: Name of the dataset.
+        models: The models, by rising mean cost on the train split unless the user gave their order.
+        train: Shape (queries,): mask of the train split.
+        correct: Shape (queries, models): quality in [0, 1].
+        cost: Shape (queries, models): cost of each answer, in `unit`.
+        scoring: Shape (queries, models): further cost of scoring it.
+        score: Shape (queries, models): confidence in [0, 1]; NaN for no signal.
+        queries: The queries' texts, where recorded.
+        answers: Shape (queries, models): the answers' texts, where recorded.
+        signal: Name of the signal; `None` when there is none.
+        cost_source: Where the costs are from.
+        unit: Their unit.
+        chance: Accuracy of always giving the answer that is most often right on the train split; `None` when unknown.
+        notes: What was missing or left out.
+    """
+
+    dataset: str
+    models: tuple[str, ...]
+    train: npt.NDArray[np.bool_]
+    correct: Floats
+    cost: Floats
+    scoring: Floats
+    score: Floats
+    queries: tuple[str | None, ...]
+    answers: npt.NDArray[np.object_]
+    signal: str | None
+    cost_source: str
+    unit: str
+    chance: float | None
+    notes: tuple[str, ...]
+
+    def scored(self, model: int) -> bool:
+        """Whether a model has a signal on the train split, so that it can be a tier before the last."""
+        return not np.isnan(self.score[self.train, model]).all()
+
+
+def prepare(
+    recordings: Recordings,
+    *,
+    models: Sequence[str] | None = None,
+    signal: str | None = None,
+    sizes: Mapping[str, float] | None = None,
+) -> Setting:
+    """Choose signal, costs and models for a replay.
+
+    Args:
+        recordings: The answers of one dataset.
+        models: Only these, in this order; by default all that have a cost, the cheapest first.
+        signal: Name of the confidence signal; by default the first of `SIGNALS` that was recorded.
+        sizes: See `find_costs`.
+
+    Raises:
+        RecordingsError: A model or signal is unknown, costs are missing, the queries differ, or a split is empty.
+    """
+    if models is not None:
+        recordings = recordings.select(models)
+    if len(recordings.models) < 2:
+        raise RecordingsError(f"{recordings.dataset}: has 1 model ({recordings.models[0]}); comparing takes at least 2.")
+    signal = _signal(recordings, signal)
+    every = len(recordings.query_ids)
+    recordings, costs, notes = _costed(recordings, signal, sizes or {}, chosen=models is not None)
+    if len(recordings.query_ids) < every:
+        notes.append(f"{every - len(recordings.query_ids)} of {every} queries left out: not every model answered them")
+    _check_split(recordings)
+    order = np.arange(len(recordings.models))
+    if models is None:
+        order = np.argsort(costs.answer[recordings.train].mean(axis=0), kind="stable")
+    costs = Costs(costs.answer[:, order], costs.scoring[:, order], costs.source, costs.unit)
+    recordings = recordings.subset(models=order)
+    score = recordings.signals[signal].copy() if signal else np.full(recordings.correct.shape, np.nan)
+    blank = np.array([[answer is not None and not answer.strip() for answer in row] for row in recordings.answers])
+    score[blank], costs.scoring[blank] = np.nan, 0.0  # a cascade leaves an empty answer behind, unscored
+    return Setting(
+        recordings.dataset,
+        recordings.models,
+        recordings.train,
+        recordings.correct,
+        costs.answer,
+        costs.scoring,
+        score,
+        recordings.queries,
+        recordings.answers,
+        signal,
+        costs.source,
+        costs.unit,
+        _chance(recordings),
+        (*notes, *_gaps(recordings, signal, score)),
+    )
+
+
+def _signal(recordings: Recordings, wanted: str | None) -> str | None:
+    recorded = [name for name in SIGNALS if name in recordings.signals]
+    if wanted is None:
+        return recorded[0] if recorded else None
+    if wanted not in recordings.signals:
+        others = ", ".join(recordings.signals) or "none"
+        raise RecordingsError(
+            f"{recordings.dataset}: no row has a value in the signal column {wanted!r}. Signals it has: {others}. Name one of "
+            "them with --signal, or leave --signal out."
+        )
+    return wanted
+
+
+def _costed(
+    recordings: Recordings, signal: str | None, sizes: Mapping[str, float], *, chosen: bool
+) -> tuple[Recordings, Costs, list[str]]:
+    """The queries that all models answered, with their costs. Models without cost are left out unless they were asked for."""
+    partial = find_costs(_dense(recordings), signal, sizes)
+    covered = partial.covered
+    if len(covered) == len(recordings.models):
+        return recordings.aligned(), partial, []
+    without = ", ".join(recordings.models[i] for i in range(len(recordings.models)) if i not in covered)
+    if chosen:
+        raise RecordingsError(f"{recordings.dataset}: no cost ({partial.source}) for {without}. Give --sizes MODEL=B for all.")
+    recordings = recordings.subset(models=np.array(covered)).aligned()
+    return recordings, find_costs(recordings, signal, sizes), [f"left out for want of a cost: {without} (give --sizes MODEL=B)"]
+
+
+def _dense(recordings: Recordings) -> Recordings:
+    """The queries that all models answered, however few: a cost is not missing where the whole answer is."""
+    return recordings.subset(np.flatnonzero(recordings.present.all(axis=1)))
+
+
+def _check_split(recordings: Recordings) -> None:
+    train = int(recordings.train.sum())
+    test = len(recordings.train) - train
+    if not train or not test:
+        raise RecordingsError(
+            f"{recordings.dataset}: has {train} train and {test} test queries; thresholds are chosen on train and measured on "
+            'test, so both are needed. Set "split" per query, for instance by a hash of its text.'
+        )
+
+
+def _chance(recordings: Recordings) -> float | None:
+    known = [text for text, train in zip(recordings.references, recordings.train, strict=True) if train and text is not None]
+    return Counter(known).most_common(1)[0][1] / len(known) if known else None
+
+
+def _gaps(recordings: Recordings, signal: str | None, score: Floats) -> list[str]:
+    """What the recordings do not have."""
+    notes = []
+    if signal is None:
+        notes.append(f"no signal (none of {', '.join(SIGNALS)}): single models only; --signal names another column")
+    else:
+        without = [name for i, name in enumerate(recordings.models) if np.isnan(score[:, i]).all()]
+        some = int(np.isnan(score).sum() - len(without) * len(score))
+        if without:
+            notes.append(f"no {signal} recorded for {', '.join(without)}: only last in a cascade")
+        if some:
+            notes.append(f"{some} of {score.size} answers without {signal}: a cascade escalates them")
+    missing = [
+        name
+        for name, absent in (
+            ("query texts", all(text is None for text in recordings.queries)),
+            ("answer texts", all(text is None for text in recordings.answers.ravel())),
+            ("references", all(text is None for text in recordings.references)),
+        )
+        if absent
+    ]
+    return [*notes, f"not recorded, not needed: {', '.join(missing)}"] if missing else notes
