@@ -1,6 +1,6 @@
 """What importing the plugin costs, against importing the framework's chat models alone, side by side in one run.
 
-    python tests/benchmarks/import_time.py [--rounds 15]
+python tests/benchmarks/import_time.py [--rounds 15]
 """
 
 import argparse
