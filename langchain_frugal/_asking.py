@@ -34,7 +34,7 @@ class Asking:
         given: Call arguments of the user (`stop`, ...).
     """
 
-    __slots__ = ("_config", "_gates", "_given", "_input", "_messages", "_runner", "flow", "live", "query")
+    __slots__ = ("_config", "_gates", "_given", "_input", "_messages", "_runner", "blind", "flow", "live", "query")
 
     def __init__(self, runner: Runner, input: LanguageModelInput, config: RunnableConfig, given: Mapping[str, Any]) -> None:
         self._runner = runner
@@ -43,6 +43,7 @@ class Asking:
         self._config = config
         self._given = given
         self._gates: dict[int, list[Gate]] = {}
+        self.blind: set[str] = set()  # names of the tiers that answered without log-probabilities to compare
         self.live: Collector | None = None
         self.query = Query(
             Conversation(self._messages or str(input)),
@@ -59,7 +60,7 @@ class Asking:
         """Make a call."""
         self.live = None
         if call.n > 1:
-            return _samples([self.perform(replace(call, n=1)) for _ in range(call.n)])
+            return samples([self.perform(replace(call, n=1)) for _ in range(call.n)])
         tier, config, gates = self._tier(call)
         since = perf_counter()
         try:
@@ -68,13 +69,13 @@ class Asking:
             if not tier.forgoes_logprobs(error):
                 raise
             output = self._invoke(tier, call, config, gates)
-        return self._runner.shape.read(output, self.query, call.tier, perf_counter() - since)
+        return self.read(call, output, perf_counter() - since)
 
     async def aperform(self, call: Call) -> Answer:
         """Make a call, awaiting it."""
         self.live = None
         if call.n > 1:
-            return _samples([await self.aperform(replace(call, n=1)) for _ in range(call.n)])
+            return samples([await self.aperform(replace(call, n=1)) for _ in range(call.n)])
         tier, config, gates = self._tier(call)
         since = perf_counter()
         try:
@@ -83,14 +84,17 @@ class Asking:
             if not tier.forgoes_logprobs(error):
                 raise
             output = await self._ainvoke(tier, call, config, gates)
-        return self._runner.shape.read(output, self.query, call.tier, perf_counter() - since)
+        return self.read(call, output, perf_counter() - since)
 
     def stream(self, call: Call) -> Iterator[Any]:
         """Make a final call: its chunks as they come, then the whole answer."""
         tier = self._runner.tiers[call.tier]
         since = perf_counter()
         self.live = collector = self._runner.shape.collect(self.query, call.tier)
-        for chunk in tier.runnable.stream(self._input_for(tier), self._config, **self._kwargs(tier, call)):
+        if collector is None:
+            yield self.perform(call)
+            return
+        for chunk in tier.called(call).stream(self._input_for(tier), self._config, **self._kwargs(tier, call)):
             passed = collector.push(chunk)
             if passed is not None:
                 yield passed
@@ -101,7 +105,10 @@ class Asking:
         tier = self._runner.tiers[call.tier]
         since = perf_counter()
         self.live = collector = self._runner.shape.collect(self.query, call.tier)
-        async for chunk in tier.runnable.astream(self._input_for(tier), self._config, **self._kwargs(tier, call)):
+        if collector is None:
+            yield await self.aperform(call)
+            return
+        async for chunk in tier.called(call).astream(self._input_for(tier), self._config, **self._kwargs(tier, call)):
             passed = collector.push(chunk)
             if passed is not None:
                 yield passed
@@ -123,20 +130,23 @@ class Asking:
         return self._input_for(tier), config, self._kwargs(tier, call)
 
     def read(self, call: Call, output: Any, latency_s: float) -> Answer:
-        """Answer from what a batch returned for a call."""
-        return self._runner.shape.read(output, self.query, call.tier, latency_s)
+        """Answer from what a call returned."""
+        answer = self._runner.shape.read(output, self.query, call.tier, latency_s)
+        if not any(len(token.top) > 1 for token in answer.logprobs):
+            self.blind.add(self._runner.tiers[call.tier].about.name)
+        return answer
 
     def _invoke(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
         if not gates:
-            return tier.runnable.invoke(self._input_for(tier), config, **self._kwargs(tier, call))
+            return tier.called(call).invoke(self._input_for(tier), config, **self._kwargs(tier, call))
         with set_config_context(config) as context:  # else core would find the ungated handlers in the context
-            return context.run(tier.runnable.invoke, self._input_for(tier), config, **self._kwargs(tier, call))
+            return context.run(tier.called(call).invoke, self._input_for(tier), config, **self._kwargs(tier, call))
 
     async def _ainvoke(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
         if not gates:
-            return await tier.runnable.ainvoke(self._input_for(tier), config, **self._kwargs(tier, call))
+            return await tier.called(call).ainvoke(self._input_for(tier), config, **self._kwargs(tier, call))
         with set_config_context(config) as context:
-            reply = context.run(tier.runnable.ainvoke, self._input_for(tier), config, **self._kwargs(tier, call))
+            reply = context.run(tier.called(call).ainvoke, self._input_for(tier), config, **self._kwargs(tier, call))
             return await coro_with_context(reply, context)
 
     def _tier(self, call: Call) -> tuple[TierModel, RunnableConfig, list[Gate]]:
@@ -167,7 +177,8 @@ class Asking:
         return tier.kwargs(call, self._given, logprobs=self._runner.needs_logprobs)
 
 
-def _samples(answers: Sequence[Answer]) -> Answer:
+def samples(answers: Sequence[Answer]) -> Answer:
+    """Several answers to one call as one: the first, with all of them in `samples` and what they cost together."""
     costs = [answer.cost_usd for answer in answers]
     usages = [answer.usage for answer in answers if answer.usage is not None]
     return replace(

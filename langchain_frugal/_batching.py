@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import Context, copy_context
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -14,35 +15,36 @@ from langchain_core.runnables.utils import coro_with_context
 
 from frugal_core.engine import Batch
 from frugal_core.types import Answer, Call
-from langchain_frugal._asking import Asking
+from langchain_frugal._asking import Asking, samples
 from langchain_frugal._tiers import TierModel
 
-Replies = dict[int, "Answer | Exception"]
+Replies = defaultdict[int, "list[Answer | Exception]"]
+"""What each query's calls brought: one reply, or one for each sample."""
 
 
 def perform_batch(askings: Sequence[Asking], tier: TierModel, batch: Batch) -> Sequence[Answer | Exception]:
     """Make the calls of many queries to one tier; a failed call's exception stands in its place."""
-    replies: Replies = {}
+    replies: Replies = defaultdict(list)
     for calls in _alike(batch):
         inputs, configs, kwargs = _gather(askings, calls)
         since = perf_counter()
-        outputs = _detached().run(tier.runnable.batch, inputs, configs, return_exceptions=True, **kwargs)
+        outputs = _detached().run(tier.called(calls[0][1]).batch, inputs, configs, return_exceptions=True, **kwargs)
         for asking, call in _read(askings, tier, calls, outputs, perf_counter() - since, replies):
             try:
-                replies[id(asking)] = asking.perform(call)
+                replies[id(asking)].append(asking.perform(call))
             except Exception as error:
-                replies[id(asking)] = error
-    return [replies[id(askings[index])] for index, _ in batch]
+                replies[id(asking)].append(error)
+    return [_one(replies[id(askings[index])]) for index, _ in batch]
 
 
 async def aperform_batch(askings: Sequence[Asking], tier: TierModel, batch: Batch) -> Sequence[Answer | Exception]:
     """As `perform_batch`, awaiting the calls."""
-    replies: Replies = {}
+    replies: Replies = defaultdict(list)
     for calls in _alike(batch):
         inputs, configs, kwargs = _gather(askings, calls)
         since = perf_counter()
         context = _detached()
-        reply = context.run(tier.runnable.abatch, inputs, configs, return_exceptions=True, **kwargs)
+        reply = context.run(tier.called(calls[0][1]).abatch, inputs, configs, return_exceptions=True, **kwargs)
         outputs = await coro_with_context(reply, context)
         again = list(_read(askings, tier, calls, outputs, perf_counter() - since, replies))
         for (asking, _), result in zip(
@@ -50,15 +52,15 @@ async def aperform_batch(askings: Sequence[Asking], tier: TierModel, batch: Batc
         ):
             if isinstance(result, BaseException) and not isinstance(result, Exception):
                 raise result
-            replies[id(asking)] = result
-    return [replies[id(askings[index])] for index, _ in batch]
+            replies[id(asking)].append(result)
+    return [_one(replies[id(askings[index])]) for index, _ in batch]
 
 
 def _alike(batch: Batch) -> Iterable[Batch]:
-    """Calls that can be made with the same arguments."""
+    """Calls that can be made with the same arguments; one for each sample."""
     groups: dict[Any, Batch] = defaultdict(list)
     for index, call in batch:
-        groups[call.final, call.temperature].append((index, call))
+        groups[call.final, call.temperature] += [(index, replace(call, n=1) if call.n > 1 else call)] * call.n
     return groups.values()
 
 
@@ -73,12 +75,26 @@ def _read(
     """Sort a batch's outputs into `replies`; yields the calls that have to be made again, one by one."""
     for (index, call), output in zip(calls, outputs, strict=True):
         asking = askings[index]
-        if not isinstance(output, Exception):
-            replies[id(asking)] = asking.read(call, output, latency_s)
-        elif tier.forgoes_logprobs(output):
-            yield asking, call
-        else:
-            replies[id(asking)] = output
+        if isinstance(output, Exception):
+            if tier.forgoes_logprobs(output):
+                yield asking, call
+            else:
+                replies[id(asking)].append(output)
+            continue
+        try:
+            replies[id(asking)].append(asking.read(call, output, latency_s))
+        except Exception as error:
+            replies[id(asking)].append(error)
+
+
+def _one(replies: Sequence[Answer | Exception]) -> Answer | Exception:
+    """The reply to a call, its samples together. A sample that failed is the call's failure."""
+    answers: list[Answer] = []
+    for reply in replies:
+        if isinstance(reply, Exception):
+            return reply
+        answers.append(reply)
+    return answers[0] if len(answers) == 1 else samples(answers)
 
 
 def _detached() -> Context:

@@ -13,7 +13,7 @@ from typing import Any
 from langchain_core.caches import BaseCache
 from langchain_core.globals import get_llm_cache
 from langchain_core.load import dumps
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, Generation
 
 from frugal_core.decision import Decision
@@ -46,11 +46,11 @@ class CacheEntry:
 
     def update(self, output: AIMessage) -> None:
         """Keep a message."""
-        self.cache.update(self.prompt, self.llm_string, [ChatGeneration(message=output)])
+        self.cache.update(self.prompt, self.llm_string, _generations(output))
 
     async def aupdate(self, output: AIMessage) -> None:
         """As `update`."""
-        await self.cache.aupdate(self.prompt, self.llm_string, [ChatGeneration(message=output)])
+        await self.cache.aupdate(self.prompt, self.llm_string, _generations(output))
 
     def _hit(self, found: Sequence[Generation] | None) -> AIMessage | None:
         if not found:
@@ -65,6 +65,12 @@ class CacheEntry:
         usage = {**(message.usage_metadata or {}), "total_cost": 0}
         fresh = message.model_copy(deep=True, update={"id": None, "usage_metadata": usage})
         return with_metadata(fresh, decision.to_dict())
+
+
+def _generations(output: AIMessage) -> list[Generation]:
+    """What a cache keeps of a message: a message also where it was streamed."""
+    whole = message_chunk_to_message(output) if isinstance(output, AIMessageChunk) else output
+    return [ChatGeneration(message=whole)]
 
 
 def cache_in_use(cache: BaseCache | bool | None) -> BaseCache | None:
@@ -82,5 +88,14 @@ def cache_in_use(cache: BaseCache | bool | None) -> BaseCache | None:
 
 
 def cache_prompt(messages: Sequence[BaseMessage]) -> str:
-    """A conversation as core's caches key it: without message ids."""
-    return dumps([message.model_copy(update={"id": None}) if message.id is not None else message for message in messages])
+    """A conversation as core's caches key it: without message ids, and without what was said of earlier answers' cost."""
+    return dumps([_asked(message) for message in messages])
+
+
+def _asked(message: BaseMessage) -> BaseMessage:
+    """What of a turn its next answer can depend on. A decision never says the same twice: it holds latencies."""
+    update: dict[str, Any] = {"id": None}
+    if isinstance(message, AIMessage):
+        metadata = {name: value for name, value in message.response_metadata.items() if name != "frugal"}
+        update |= {"usage_metadata": None, "response_metadata": metadata}
+    return message.model_copy(update=update)

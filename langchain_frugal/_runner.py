@@ -52,8 +52,8 @@ class Shape(Protocol):
     def result(self, output: Any) -> Any:
         """What the caller gets of that output."""
 
-    def collect(self, query: Query, tier: int) -> Collector:
-        """Follow a live stream."""
+    def collect(self, query: Query, tier: int) -> Collector | None:
+        """Follow a live stream; `None` where there is nothing to follow, because values come whole."""
 
     def chunk(self, output: Any) -> Any:
         """An accepted draft as the only chunk of a stream."""
@@ -85,7 +85,7 @@ class Runner:
         reference: Index of the reference tier.
         shape: What tiers return.
         tools: JSON-schema function definitions on offer.
-        tools_bound: Whether the tiers are bound with tools, in their providers' own forms.
+        untooled: The tiers as they were before tools were bound to them, each in its provider's form; `None` if none are.
         response_format: JSON schema asked for.
     """
 
@@ -94,7 +94,7 @@ class Runner:
     reference: int
     shape: Shape
     tools: Sequence[Mapping[str, Any]] = ()
-    tools_bound: bool = False
+    untooled: tuple[TierModel, ...] | None = None
     response_format: Mapping[str, Any] | None = None
 
     @cached_property
@@ -124,7 +124,7 @@ class Runner:
                 asking = Asking(self, input, child, given)
                 decision = _within(child if run else None, drive, asking.flow, asking.perform)
                 asking.open_gates(decision)
-                output = self._serve(decision, cached)
+                output = self._serve(asking, decision, cached)
                 if cached:
                     cached.update(output)
             result = self.shape.result(output)
@@ -154,7 +154,7 @@ class Runner:
                 answering = adrive(asking.flow, asking.aperform)
                 decision = await (_awithin(child, answering) if run else answering)
                 await asking.aopen_gates(decision)
-                output = self._serve(decision, cached)
+                output = self._serve(asking, decision, cached)
                 if cached:
                     await cached.aupdate(output)
             result = self.shape.result(output)
@@ -190,12 +190,12 @@ class Runner:
                     yield item
                     continue
                 asking.open_gates(item)
-                output = self._serve(item, cached)
+                output = self._serve(asking, item, cached)
                 last = asking.live.last(output) if asking.live else self.shape.chunk(output)
+                if cached:  # before the last chunk, with which a reader may leave
+                    cached.update(output)
                 if last is not None:
                     yield last
-                if cached:
-                    cached.update(output)
 
         yield from host._transform_stream_with_config(iter([input]), answer, own_config(config, host))
 
@@ -226,12 +226,12 @@ class Runner:
                     yield item
                     continue
                 await asking.aopen_gates(item)
-                output = self._serve(item, cached)
+                output = self._serve(asking, item, cached)
                 last = asking.live.last(output) if asking.live else self.shape.chunk(output)
-                if last is not None:
-                    yield last
                 if cached:
                     await cached.aupdate(output)
+                if last is not None:
+                    yield last
 
         async for chunk in host._atransform_stream_with_config(only(), answer, own_config(config, host)):
             yield chunk
@@ -251,12 +251,8 @@ class Runner:
         started = [start_run(host, input, own) for input, own in zip(inputs, configs, strict=True)]
         outputs: dict[int, Any] = {}
         try:
-            hits = {index: hit for index, entry in enumerate(cached) if entry and (hit := entry.lookup()) is not None}
-            askings = {
-                index: Asking(self, inputs[index], child, given)
-                for index, (_, child) in enumerate(started)
-                if index not in hits
-            }
+            outputs |= {index: hit for index, entry in enumerate(cached) if entry and (hit := entry.lookup()) is not None}
+            askings = self._askings(inputs, [child for _, child in started], given, outputs, return_exceptions)
             order = list(askings.values())
             for _ in order:
                 _acquire(host)
@@ -270,10 +266,9 @@ class Runner:
                     outputs[index] = decision
                     continue
                 asking.open_gates(decision)
-                outputs[index] = self._serve(decision, cached[index])
+                outputs[index] = self._serve(asking, decision, cached[index])
                 if entry := cached[index]:
                     entry.update(outputs[index])
-            outputs.update(hits)
             results = [self._result(outputs[index], return_exceptions) for index in range(len(inputs))]
         except BaseException as error:
             for run, _ in started:
@@ -304,12 +299,10 @@ class Runner:
         started = [await astart_run(host, input, own) for input, own in zip(inputs, configs, strict=True)]
         outputs: dict[int, Any] = {}
         try:
-            hits = {index: hit for index, entry in enumerate(cached) if entry and (hit := await entry.alookup()) is not None}
-            askings = {
-                index: Asking(self, inputs[index], child, given)
-                for index, (_, child) in enumerate(started)
-                if index not in hits
+            outputs |= {
+                index: hit for index, entry in enumerate(cached) if entry and (hit := await entry.alookup()) is not None
             }
+            askings = self._askings(inputs, [child for _, child in started], given, outputs, return_exceptions)
             order = list(askings.values())
             for _ in order:
                 await _aacquire(host)
@@ -323,10 +316,9 @@ class Runner:
                     outputs[index] = decision
                     continue
                 await asking.aopen_gates(decision)
-                outputs[index] = self._serve(decision, cached[index])
+                outputs[index] = self._serve(asking, decision, cached[index])
                 if entry := cached[index]:
                     await entry.aupdate(outputs[index])
-            outputs.update(hits)
             results = [self._result(outputs[index], return_exceptions) for index in range(len(inputs))]
         except BaseException as error:
             for run, _ in started:
@@ -342,6 +334,27 @@ class Runner:
                 await run.on_chain_end(outputs[index])
         return results
 
+    def _askings(
+        self,
+        inputs: Sequence[LanguageModelInput],
+        configs: Sequence[RunnableConfig],
+        given: Mapping[str, Any],
+        outputs: dict[int, Any],
+        return_exceptions: bool,
+    ) -> dict[int, Asking]:
+        """The queries of a batch that have no output yet. What is wrong with an input becomes its output if it may."""
+        askings: dict[int, Asking] = {}
+        for index, (input, config) in enumerate(zip(inputs, configs, strict=True)):
+            if index in outputs:
+                continue
+            try:
+                askings[index] = Asking(self, input, config, given)
+            except Exception as error:
+                if not return_exceptions:
+                    raise
+                outputs[index] = error
+        return askings
+
     def _result(self, output: Any, return_exceptions: bool) -> Any:
         """What the caller gets for one input of a batch."""
         if isinstance(output, Exception):
@@ -353,9 +366,9 @@ class Runner:
                 return error
             raise
 
-    def _serve(self, decision: Decision, cached: Cached | None) -> Any:
+    def _serve(self, asking: Asking, decision: Decision, cached: Cached | None) -> Any:
         for step in decision.steps:
-            if step.reason == "no_signal" and step.error is None:
+            if step.reason == "no_signal" and step.error is None and step.tier in asking.blind:
                 next(tier for tier in self.tiers if tier.about.name == step.tier).warn_blind()
         return self.shape.serve(replace(decision, cache="miss") if cached else decision)
 

@@ -47,7 +47,7 @@ def start_run(
     config = ensure_config(config)
     manager = get_callback_manager_for_config(config)
     if not manager.handlers and not host.callbacks:
-        return None, _anonymous(config)
+        return None, _anonymous(config, host)
     _with_own(manager, host)
     name = config.get("run_name") or host.get_name()
     run = manager.on_chain_start(None, input, name=name, run_id=config.pop("run_id", None))
@@ -61,7 +61,7 @@ async def astart_run(
     config = ensure_config(config)
     manager = get_async_callback_manager_for_config(config)
     if not manager.handlers and not host.callbacks:
-        return None, _anonymous(config)
+        return None, _anonymous(config, host)
     _with_own(manager, host)
     name = config.get("run_name") or host.get_name()
     run = await manager.on_chain_start(None, input, name=name, run_id=config.pop("run_id", None))
@@ -77,10 +77,14 @@ def own_config(config: RunnableConfig | None, host: Host) -> RunnableConfig:
     return config
 
 
-def _anonymous(config: RunnableConfig) -> RunnableConfig:
-    """Name and id are the wrapper's run's, not its tiers'."""
+def _anonymous(config: RunnableConfig, host: Host) -> RunnableConfig:
+    """Name and id are the wrapper's run's, not its tiers'; tags and metadata are theirs too: a tier may have a listener."""
     config.pop("run_name", None)
     config.pop("run_id", None)
+    if host.tags:
+        config["tags"] = [*(config.get("tags") or ()), *host.tags]
+    if host.metadata:
+        config["metadata"] = {**(config.get("metadata") or {}), **host.metadata}
     return config
 
 

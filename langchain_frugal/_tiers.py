@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+from uuid import uuid4
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumps
@@ -28,6 +29,7 @@ class Experience:
 
     refuses_logprobs: bool = False
     told: bool = False
+    unique: str = field(default_factory=lambda: uuid4().hex)
 
 
 @dataclass(frozen=True)
@@ -154,15 +156,17 @@ def adapted(
     return tuple(changed)
 
 
-def identity(runnable: Runnable[Any, Any]) -> str:
-    """All that a tier's answers depend on, for cache keys."""
+def identity(tier: TierModel) -> str:
+    """All that a tier's answers depend on, for cache keys. A chain with code in it is like no other."""
+    runnable = tier.runnable
     kwargs: dict[str, Any] = {}
     while isinstance(runnable, RunnableBindingBase):
         kwargs = {**runnable.kwargs, **kwargs}
         runnable = runnable.bound
     if isinstance(runnable, BaseChatModel):
         return f"{type(runnable).__name__}:{runnable._get_llm_string(**kwargs)}"
-    return f"{dumps(runnable)}:{kwargs}"
+    written = dumps(runnable)
+    return f"{written}:{kwargs}:{tier.experience.unique if 'not_implemented' in written else ''}"
 
 
 def chat_model(runnable: Runnable[Any, Any]) -> BaseChatModel | None:
@@ -205,6 +209,8 @@ def _from_string(name: str, parameters: Mapping[str, Any]) -> BaseChatModel:
             "give the model object itself."
         ) from None
     try:
+        if not name:
+            raise ValueError("It is empty.")  # core makes a model of it that is chosen later
         model = init_chat_model(name, **parameters)
     except (ValueError, ImportError) as error:
         raise UnknownModelError(

@@ -35,7 +35,7 @@ from langchain_frugal._runner import Runner
 from langchain_frugal._tiers import TierModel, adapted, build_tiers, identity, warn_unpriced
 from langchain_frugal.structured import StructuredCascade, StructuredShape
 
-_PARAMETERS = ("temperature", "max_tokens", "stop", "timeout", "max_retries", "api_key")
+_PARAMETERS = ("temperature", "max_tokens", "stop", "timeout", "max_retries", "api_key", "streaming")
 _SETTINGS = frozenset({"models", "reference", "prices", *_PARAMETERS, *POLICY_SETTINGS})
 _DISPLAY = ("tools", "tool_choice", "ls_structured_output_format", "structured_output_format")
 """Arguments that a tool binding carries for others to read; the tiers are bound already."""
@@ -94,7 +94,7 @@ class ChatFrugal(BaseChatModel):
     timeout: Any = None
     max_retries: int | None = None
     api_key: Any = Field(default=None, exclude=True, repr=False)
-    streaming: bool = False
+    streaming: bool | None = None  # core takes a False that was given, as configurable copies give it, for "never stream"
 
     shared: Any = Field(default=None, exclude=True, repr=False)
     """What was made of these settings: copies that `configurable_fields` makes go on with the same clients and thresholds."""
@@ -123,10 +123,12 @@ class ChatFrugal(BaseChatModel):
         copy = super().model_copy(update=update, deep=deep)
         copy.__dict__.pop("_serialized", None)  # cached by core; it would name the settings of the original
         changed = set(update or ()) & _SETTINGS
-        if changed and self._runner.tools_bound:
+        if changed and self._runner.untooled:
             raise ConfigurationError(f"{', '.join(sorted(changed))} cannot change once tools are bound: change it, then bind.")
         runner = _build(copy.models, copy.__dict__) if changed else self._runner
         copy._runner = replace(runner, shape=MessageShape(copy.output_version))
+        if "models" in changed and "profile" not in (update or ()):
+            copy.profile = common_profile([tier.model for tier in runner.tiers])
         return copy
 
     # --- asking ---
@@ -278,8 +280,8 @@ class ChatFrugal(BaseChatModel):
         shown = [_openai_tool(tool) for tool in tools]
         functions = tuple(tool["function"] for tool in shown if "function" in tool)
         bound = self.model_copy()
-        tiers = adapted(self._runner.tiers, bind, "tools")
-        bound._runner = replace(bound._runner, tiers=tiers, tools=functions, tools_bound=True)
+        plain = self._runner.untooled or self._runner.tiers
+        bound._runner = replace(bound._runner, tiers=adapted(plain, bind, "tools"), tools=functions, untooled=plain)
         return RunnableBinding(bound=bound, kwargs={"tools": shown, **choice})
 
     def with_structured_output(
@@ -293,7 +295,8 @@ class ChatFrugal(BaseChatModel):
 
         runner = replace(
             self._runner,
-            tiers=adapted(self._runner.tiers, structured, "structured output"),
+            tiers=adapted(self._runner.untooled or self._runner.tiers, structured, "structured output"),
+            tools=(),
             shape=StructuredShape(include_raw),
             response_format=convert_to_json_schema(schema),
         )
@@ -319,7 +322,7 @@ class ChatFrugal(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         """All that an answer depends on: every model with its settings, and the policy."""
         return {
-            "models": [identity(tier.runnable) for tier in self._runner.tiers],
+            "models": [identity(tier) for tier in self._runner.tiers],
             "policy": self._runner.policy.identity,
             "reference": self._runner.reference,
             "output_version": self.output_version,
@@ -387,7 +390,7 @@ class ChatFrugal(BaseChatModel):
 
 def _given(runner: Runner, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Call arguments for the tiers."""
-    if runner.tools_bound:
+    if runner.untooled:
         kwargs = {name: value for name, value in kwargs.items() if name not in _DISPLAY}
     return kwargs if stop is None else {**kwargs, "stop": stop}
 
@@ -399,7 +402,7 @@ def _build(models: Sequence[Any], settings: Mapping[str, Any]) -> Runner:
     parts = (*(models if isinstance(models, (list, tuple)) else [models]), prices, *parameters.values())
     tiers: tuple[TierModel, ...] = _remembered(shared, parts, lambda: build_tiers(models, _price_book(prices), parameters))
     reference = settings.get("reference", -1)
-    if not isinstance(reference, int) or not -len(tiers) <= reference < len(tiers):
+    if type(reference) is not int or not -len(tiers) <= reference < len(tiers):
         raise ConfigurationError(f"reference={reference!r} is no index of the {len(tiers)} models: 0 to {len(tiers) - 1}.")
     parts = ("policy", *(settings.get(name) for name in POLICY_SETTINGS))
     policy: Policy = _remembered(shared, parts, lambda: policy_from(settings))
@@ -409,10 +412,17 @@ def _build(models: Sequence[Any], settings: Mapping[str, Any]) -> Runner:
 
 def _remembered(shared: dict[Any, Any], parts: tuple[Any, ...], make: Callable[[], Any]) -> Any:
     """What was made of these parts before, by this object or one it was copied from; else made now."""
-    key = tuple(part if part is None or isinstance(part, (int, float, str)) else id(part) for part in parts)
+    key = _key(parts)
     if key not in shared:
         shared.setdefault(key, (parts, make()))  # the parts are kept, so that no other object can take on their id
     return shared[key][1]
+
+
+def _key(part: Any) -> Any:
+    """What tells parts apart: numbers, texts and lists of them by value, all else by being another object."""
+    if isinstance(part, (list, tuple)):
+        return tuple(map(_key, part))
+    return part if part is None or isinstance(part, (int, float, str)) else id(part)
 
 
 def _price_book(prices: Any) -> PriceBook:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.utils import AddableDict, ConfigurableFieldSpec, get_unique_config_specs
+from langchain_core.runnables.utils import ConfigurableFieldSpec, get_unique_config_specs
 
 from frugal_core.decision import Decision
 from frugal_core.types import Answer, Query
@@ -47,7 +47,7 @@ class StructuredCascade(Runnable[LanguageModelInput, Any]):
         return await self.runner.ainvoke(self, input, config, kwargs)
 
     def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Any]:
-        """Partial values of the last tier as they come; an accepted draft whole."""
+        """The value as the only chunk: one that can be judged is whole."""
         yield from self.runner.stream(self, input, config, kwargs)
 
     async def astream(
@@ -112,34 +112,9 @@ class StructuredShape:
             raise cast("BaseException", output["parsing_error"])
         return output.get("parsed")
 
-    def collect(self, query: Query, tier: int) -> StructuredCollector:
-        """Follow a stream of partial outputs."""
-        return StructuredCollector(self, query, tier)
+    def collect(self, query: Query, tier: int) -> None:
+        """Nothing to follow: core gives a parsed value, or the error, only at the end of a stream."""
 
     def chunk(self, output: Output) -> Any:
         """The only chunk of a stream."""
         return self.result(output)
-
-
-class StructuredCollector:
-    """Passes partial values on; with `include_raw` everything comes at the end, with the decision."""
-
-    def __init__(self, shape: StructuredShape, query: Query, tier: int) -> None:
-        self._shape = shape
-        self._query = query
-        self._tier = tier
-        self._whole = AddableDict()
-
-    def push(self, chunk: Mapping[str, Any]) -> Any:
-        """The partial value in a chunk."""
-        self._whole = self._whole + AddableDict(chunk)
-        return None if self._shape.include_raw else chunk.get("parsed")
-
-    def answer(self, latency_s: float) -> Answer:
-        """All chunks together."""
-        return self._shape.read(dict(self._whole), self._query, self._tier, latency_s)
-
-    def last(self, output: Output) -> Any:
-        """Message, value and error together, or nothing after the last partial value. Raises what could not be parsed."""
-        result = self._shape.result(output)
-        return result if self._shape.include_raw else None

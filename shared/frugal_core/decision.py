@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from frugal_core.types import Answer, Query, Usage
 
@@ -190,6 +190,11 @@ class Trace:
         )
         self._since = perf_counter()
 
+    @property
+    def spent_usd(self) -> float:
+        """What is known to have been spent so far; calls of unknown cost are left out."""
+        return sum(step.cost_usd or 0.0 for step in self._steps)
+
     def close(self, answer: Answer) -> Decision:
         """The decision to serve `answer`."""
         baseline, estimated = _baseline(self._query, self._steps, answer)
@@ -206,12 +211,17 @@ class Trace:
 
 def http_status(error: BaseException) -> int | None:
     """The HTTP status a provider's exception carries, wherever its SDK keeps it."""
-    for holder in (error, getattr(error, "response", None)):
-        for name in ("status_code", "code", "http_status", "status"):
-            value = getattr(holder, name, None)
-            if isinstance(value, int) and not isinstance(value, bool) and 100 <= value < 600:
-                return int(value)
-    return None
+    response = getattr(error, "response", None)
+    values = [
+        getattr(holder, name, None) for holder in (error, response) for name in ("status_code", "code", "http_status", "status")
+    ]
+    if isinstance(response, Mapping):  # botocore's
+        values.append((response.get("ResponseMetadata") or {}).get("HTTPStatusCode"))
+    return next((int(value) for value in values if _is_status(value)), None)
+
+
+def _is_status(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 100 <= value < 600
 
 
 def _total(steps: Sequence[Step]) -> float | None:
@@ -226,8 +236,8 @@ def _total(steps: Sequence[Step]) -> float | None:
 def _baseline(query: Query, steps: Sequence[Step], answer: Answer) -> tuple[float | None, bool]:
     reference = query.tiers[query.reference]
     for step in steps:
-        if step.tier == reference.name and step.usage is not None and step.reason != "sample":
-            return step.cost_usd, step.usage.estimated
+        if step.tier == reference.name and step.called and step.reason not in ("sample", "failed"):
+            return step.cost_usd, step.usage is not None and step.usage.estimated
     if reference.price is None or answer.usage is None:
         return None, False
     return reference.price.cost(answer.usage), True

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing, nullcontext
 from typing import TypeAlias, TypeVar
 
 from frugal_core.decision import Decision
@@ -21,6 +22,14 @@ Batch: TypeAlias = list[tuple[int, Call]]
 """Calls to one tier, each with the index of the flow that wants it."""
 
 Chunk = TypeVar("Chunk")
+T = TypeVar("T")
+
+_NO_ANSWER = "A stream of chunks must end with the whole answer: an object of frugal_core.types.Answer."
+
+
+def is_control_flow(error: BaseException) -> bool:
+    """Whether an exception is LangGraph's way to interrupt or leave a graph: no failure, so no policy hears of it."""
+    return any(cls.__name__ == "GraphBubbleUp" for cls in type(error).__mro__)
 
 
 def drive(flow: Flow, perform: Callable[[Call], Answer]) -> Decision:
@@ -39,6 +48,8 @@ def drive(flow: Flow, perform: Callable[[Call], Answer]) -> Decision:
             try:
                 answer = perform(call)
             except Exception as error:
+                if is_control_flow(error):
+                    raise
                 call = flow.throw(error)
             else:
                 call = flow.send(answer)
@@ -57,6 +68,8 @@ async def adrive(flow: Flow, perform: Callable[[Call], Awaitable[Answer]]) -> De
             try:
                 answer = await perform(call)
             except Exception as error:
+                if is_control_flow(error):
+                    raise
                 call = flow.throw(error)
             else:
                 call = flow.send(answer)
@@ -85,17 +98,22 @@ def drive_stream(
         call = next(flow)
         while True:
             try:
-                answer: Answer | None = None
                 if call.final:
-                    for item in stream(call):
-                        if isinstance(item, Answer):
-                            answer = item
-                        else:
-                            begun = True
-                            yield item
-                answer = perform(call) if answer is None else answer
+                    answer: Answer | None = None
+                    items = stream(call)
+                    with closing(items) if isinstance(items, Generator) else nullcontext():
+                        for item in items:
+                            if isinstance(item, Answer):
+                                answer = item
+                            else:
+                                begun = True
+                                yield item
+                    if answer is None:
+                        raise RuntimeError(_NO_ANSWER)
+                else:
+                    answer = perform(call)
             except Exception as error:
-                if begun:
+                if begun or is_control_flow(error):
                     raise
                 call = flow.throw(error)
             else:
@@ -115,17 +133,22 @@ async def adrive_stream(
         call = next(flow)
         while True:
             try:
-                answer: Answer | None = None
                 if call.final:
-                    async for item in stream(call):
-                        if isinstance(item, Answer):
-                            answer = item
-                        else:
-                            begun = True
-                            yield item
-                answer = await perform(call) if answer is None else answer
+                    answer: Answer | None = None
+                    items = stream(call)
+                    async with aclosing(items) if isinstance(items, AsyncGenerator) else nullcontext():
+                        async for item in items:
+                            if isinstance(item, Answer):
+                                answer = item
+                            else:
+                                begun = True
+                                yield item
+                    if answer is None:
+                        raise RuntimeError(_NO_ANSWER)
+                else:
+                    answer = await perform(call)
             except Exception as error:
-                if begun:
+                if begun or is_control_flow(error):
                     raise
                 call = flow.throw(error)
             else:
@@ -172,12 +195,22 @@ async def adrive_many(
     try:
         batches = next(rounds)
         while True:
-            batches = rounds.send(await asyncio.gather(*(perform(tier, batch) for tier, batch in batches.items())))
+            batches = rounds.send(await _together([perform(tier, batch) for tier, batch in batches.items()]))
     except StopIteration as done:
         outcomes: list[Decision | Exception] = done.value
         return outcomes
     finally:
         rounds.close()
+
+
+async def _together(batches: Sequence[Awaitable[T]]) -> list[T]:
+    """Await all; when one fails, the others are cancelled rather than left to run up costs."""
+    tasks = [asyncio.ensure_future(batch) for batch in batches]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _rounds(
@@ -190,6 +223,8 @@ def _rounds(
         flow = flows[index]
         try:
             if isinstance(result, Exception):
+                if is_control_flow(result):
+                    raise result
                 return flow.throw(result)
             return next(flow) if result is None else flow.send(result)
         except StopIteration as done:

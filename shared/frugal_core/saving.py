@@ -44,7 +44,7 @@ def encode(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [encode(part) for part in value]
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and "kind" not in value:
         return {str(name): encode(part) for name, part in value.items()}
     raise ConfigurationError(
         f"{value!r} cannot be saved: a policy file holds data, not code. Give the policy one of Frugal's scorers or "
@@ -60,7 +60,7 @@ def decode(data: Any) -> Any:
         parts = {name: decode(part) for name, part in data.items() if name != "kind"}
         if "kind" not in data:
             return parts
-        cls = _KINDS.get(data["kind"])
+        cls = _KINDS.get(str(data["kind"]))
         if cls is None:
             known = ", ".join(sorted(_KINDS))
             raise ConfigurationError(f"Unknown kind {data['kind']!r} in a saved policy; this version knows {known}.")

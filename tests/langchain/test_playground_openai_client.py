@@ -16,6 +16,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
 
 from frugal_core.playground.server import PlaygroundServer
+from lc import forgetful
 
 SMALL, LARGE = "playground-small", "playground-large"
 QUESTION = "Which is larger, 3 or 88?"
@@ -30,7 +31,7 @@ def server() -> Iterator[PlaygroundServer]:
 
 
 def client(server: PlaygroundServer, model: str = LARGE, **options: Any) -> ChatOpenAI:
-    defaults: dict[str, Any] = {"max_retries": 0, "temperature": 0}
+    defaults: dict[str, Any] = {"max_retries": 0, "temperature": 0, "http_async_client": forgetful()}
     return ChatOpenAI(model=model, base_url=f"{server.url}/v1", api_key=SecretStr("secret"), **{**defaults, **options})
 
 

@@ -12,6 +12,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 
 from frugal_core.playground.server import PlaygroundServer
 from langchain_frugal.playground import ChatPlayground
+from lc import forgetful
 
 MODEL = "playground-large"
 OTHER_MODEL = "playground-medium"
@@ -66,7 +67,8 @@ class TestChatOpenAIOverTheWire(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"model": MODEL, "base_url": f"{self.url}/v1", "api_key": "any", "stream_usage": True}
+        url, http = f"{self.url}/v1", forgetful()
+        return {"model": MODEL, "base_url": url, "api_key": "any", "stream_usage": True, "http_async_client": http}
 
     @property
     def supports_json_mode(self) -> bool:

@@ -1,13 +1,13 @@
 """LangChain's own test suites for chat models, over ChatFrugal. None of their tests is overridden."""
 
 import pytest
-from frugal_core.playground.server import PlaygroundServer
-from frugal_core.types import Answer, Query
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
+from frugal_core.playground.server import PlaygroundServer
+from frugal_core.types import Answer, Query
 from langchain_frugal import ChatFrugal, Margin, SchemaValid
 from langchain_frugal.playground import ChatPlayground
 

@@ -50,8 +50,10 @@ def accuracy_by_family(outcomes: Sequence[Outcome]) -> dict[str, float]:
     return {name: accuracy([item for item in outcomes if item.question.family == name]) for name in families}
 
 
-def margin_auroc(outcomes: Sequence[Outcome]) -> float:
+def margin_auroc(outcomes: Sequence[Outcome]) -> float | None:
     """Return how often a right answer has a larger margin than a wrong one (ties count half).
+
+    None where all answers are right, or all wrong.
 
     Examples:
         >>> question = Question("addition", "What is 1 plus 1?", "2")
@@ -60,6 +62,8 @@ def margin_auroc(outcomes: Sequence[Outcome]) -> float:
     """
     right = [outcome.margin for outcome in outcomes if outcome.correct]
     wrong = [outcome.margin for outcome in outcomes if not outcome.correct]
+    if not right or not wrong:
+        return None
     wins = sum((a > b) + 0.5 * (a == b) for a in right for b in wrong)
     return wins / (len(right) * len(wrong))
 
@@ -75,13 +79,14 @@ def write_card(folder: Path, name: str, *, steps: int, seed: int, count: int = 2
     card_path = folder / "card.json"
     card = json.loads(card_path.read_text()) if card_path.exists() else {}
     by_family = accuracy_by_family(outcomes)
+    auroc = margin_auroc(outcomes)
     card[model.name] = {
         "parameters": model.parameters,
         "bytes": path.stat().st_size,
         "unseen_questions": count,
         "accuracy": round(sum(by_family.values()) / len(by_family), 4),
         "accuracy_by_family": {family: round(share, 4) for family, share in by_family.items()},
-        "first_token_margin_auroc": round(margin_auroc(outcomes), 4),
+        "first_token_margin_auroc": None if auroc is None else round(auroc, 4),
         "steps": steps,
         "seed": seed,
         "date": datetime.now(timezone.utc).date().isoformat(),

@@ -43,6 +43,8 @@ class Recipe:
     width: int
     layers: int
     steps: int
+    horizon: int
+    """The step at which the learning rate reaches zero; a model that is to stay imperfect stops before."""
     batch: int
     rate: float
     emphasis: Mapping[str, float] = field(default_factory=dict)
@@ -51,9 +53,9 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "small": Recipe(width=32, layers=3, steps=2200, batch=256, rate=0.02, emphasis={"sorting": 2.5}),
-    "medium": Recipe(width=96, layers=3, steps=2000, batch=256, rate=0.02),
-    "large": Recipe(width=256, layers=4, steps=2400, batch=256, rate=0.02),
+    "small": Recipe(width=32, layers=3, steps=1650, horizon=2200, batch=256, rate=0.02, emphasis={"sorting": 2.5}),
+    "medium": Recipe(width=96, layers=3, steps=1250, horizon=2000, batch=256, rate=0.02),
+    "large": Recipe(width=256, layers=4, steps=2400, horizon=2400, batch=256, rate=0.02),
 }
 
 FAMILY_WEIGHTS: Mapping[str, float] = {
@@ -148,7 +150,7 @@ def train(name: str, recipe: Recipe, checkpoints: Path, every: int) -> TrainedTr
     validation = _validation(dialogue)
     started = time.perf_counter()
     for step in range(recipe.steps):
-        factor = min((step + 1) / 100, 1.0 - step / recipe.steps)
+        factor = min((step + 1) / 100, 1.0 - step / recipe.horizon)
         for optimizer, rate in ((muon, recipe.rate), (adam, recipe.rate / 4)):
             optimizer.param_groups[0]["lr"] = rate * factor
         loss = 0.0
@@ -239,7 +241,7 @@ def main() -> None:
     """Train the models named on the command line, and measure what is shipped."""
     parser = argparse.ArgumentParser(description="Train the playground models.")
     parser.add_argument("--model", action="append", choices=list(RECIPES), help="repeatable; default: all")
-    parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--steps", type=int, help="fewer than the recipe's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--every", type=int, default=500, help="steps between checkpoints")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights", help="where the weights go")

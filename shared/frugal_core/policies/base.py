@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from uuid import uuid4
 
 from typing_extensions import Self
 
@@ -38,11 +39,15 @@ class Policy(ABC):
 
     @property
     def identity(self) -> str:
-        """All that its decisions depend on, as text. Part of every cache key."""
+        """All that its decisions depend on, as text. Part of every cache key.
+
+        A policy that holds code (a function as scorer, say) is like no other, in this process or any other.
+        """
         try:
             return json.dumps(encode(self), sort_keys=True)
         except ConfigurationError:
-            return f"{self.name}:{id(self):x}"
+            unique: str = self.__dict__.setdefault("_unique", uuid4().hex)
+            return f"{self.name}:{unique}"
 
     @property
     def needs_logprobs(self) -> bool:

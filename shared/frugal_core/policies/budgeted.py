@@ -34,7 +34,7 @@ class BudgetedThreshold(Threshold):
         usd: Instead: mean USD per query over all tiers, cheap calls included.
         queries: Length of the job, if it is known. It makes the budget a hard one: when what remains covers only cheap calls,
             nothing is escalated any more, however unsure.
-        warm_up: Number of first queries that are reported as `"warm_up"`; their ranks say little yet.
+        warm_up: Number of first scores of each tier that are reported as `"warm_up"`; their ranks say little yet.
 
     Raises:
         ConfigurationError: Not exactly one of `call_large` and `usd`, or one out of range.
@@ -44,27 +44,33 @@ class BudgetedThreshold(Threshold):
         self, call_large: float | None = None, *, usd: float | None = None, queries: int | None = None, warm_up: int = 10
     ) -> None:
         if (call_large is None) == (usd is None):
-            raise ConfigurationError("A budget is either call_large (share of queries) or usd (per query): give exactly one.")
+            raise ConfigurationError(
+                f"call_large={call_large!r}, usd={usd!r}: a budget is either call_large (share of the queries) or usd (mean "
+                "per query). Give exactly one of them."
+            )
         if call_large is not None and not (_is_number(call_large) and 0 <= call_large <= 1):
             raise ConfigurationError(f"call_large={call_large!r} is out of range: it is a share of the queries, from 0 to 1.")
         if usd is not None and not (_is_number(usd) and usd > 0):
             raise ConfigurationError(f"budget_usd={usd!r} is out of range: it is the mean USD per query, above 0.")
-        if queries is not None and not (isinstance(queries, int) and queries > 0):
+        if queries is not None and not (isinstance(queries, int) and _is_number(queries) and queries > 0):
             raise ConfigurationError(f"queries={queries!r} is out of range: it is the number of queries of the job, above 0.")
+        if not (isinstance(warm_up, int) and _is_number(warm_up) and warm_up >= 0):
+            raise ConfigurationError(f"warm_up={warm_up!r} is out of range: it is a number of queries, 0 or more.")
         self.call_large = call_large
         self.usd = usd
         self.queries = queries
         self.warm_up = warm_up
         self._lock = Lock()
+        self._reserved = 0.0  # set aside for calls under way: USD, or shares of a call of the dearest tier
         self.reset()
 
     def reset(self) -> None:
         """Forget everything seen so far."""
         with self._lock:
             self._scores: dict[int, SortedList[float]] = defaultdict(SortedList)
-            self._seen = 0  # queries
+            self._seen = 0  # queries whose first call is over
             self._large = 0  # calls of the dearest tier
-            self._spent = 0.0  # USD, with what is set aside for calls under way
+            self._spent = 0.0  # USD
             self._cost: dict[int, tuple[int, float]] = {}  # tier: (calls, mean USD)
 
     def export(self) -> dict[str, Any]:
@@ -121,7 +127,7 @@ class BudgetedThreshold(Threshold):
             )
 
     def begin(self, query: Query, tier: int) -> None:
-        """One more query to pay for."""
+        """Widens what may have been spent so far; a query is not known before, so that a batch is not spent on its first."""
         with self._lock:
             self._seen += 1
             self._large += tier == len(query.tiers) - 1
@@ -131,11 +137,12 @@ class BudgetedThreshold(Threshold):
         with self._lock:
             base, share = self._shares(query, answer)
             scores = self._scores[answer.tier]
-            below, ties = scores.bisect_left(score), scores.bisect_right(score) - scores.bisect_left(score)
-            rank = (below + self._seen * _GOLDEN % 1 * (ties + 1)) / (len(scores) + 1)
+            below = scores.bisect_left(score)
+            ties = scores.bisect_right(score) - below
             scores.add(score)
+            rank = (below + len(scores) * _GOLDEN % 1 * (ties + 1)) / len(scores)
             threshold = float(scores[min(len(scores) - 1, int(share * len(scores)))])
-            warming = self._seen <= self.warm_up
+            warming = len(scores) <= self.warm_up
             if rank >= share or not self._affordable(query, answer, following):
                 reason = "warm_up" if warming else "confident" if rank >= base else "budget_spent"
                 return Verdict(True, threshold, reason)  # type: ignore[arg-type]
@@ -150,18 +157,25 @@ class BudgetedThreshold(Threshold):
 
     def settle(self, reserved: float, answer: Answer | None) -> None:
         """Replace the estimate by the real cost."""
-        if self.usd is None:
+        with self._lock:
+            self._reserved -= reserved
+            if self.usd is not None and answer is not None:
+                self._pay(answer)
+
+    def charge(self, tier: int, usd: float) -> None:
+        """Makes answers of this tier so much dearer: a budget in USD pays for the calls that only help to decide as well."""
+        if self.usd is None or usd <= 0:
             return
         with self._lock:
-            self._spent -= reserved
-            if answer is not None:
-                self._charge(answer)
+            calls, mean = self._cost.get(tier, (1, 0.0))
+            self._cost[tier] = (calls, mean + usd / calls)
+            self._spent += usd
 
-    def _charge(self, answer: Answer) -> None:
+    def _pay(self, answer: Answer) -> None:
         if answer.cost_usd is None:
             raise ConfigurationError(
                 f"budget_usd needs the cost of every answer, but tier {answer.tier} reported none: pass prices={{name: (input, "
-                "output)}} in USD per million tokens."
+                "output)} in USD per million tokens."
             )
         calls, mean = self._cost.get(answer.tier, (0, 0.0))
         self._cost[answer.tier] = (calls + 1, mean + (answer.cost_usd - mean) / (calls + 1))
@@ -172,11 +186,11 @@ class BudgetedThreshold(Threshold):
         escalations = len(query.tiers) - 1
         patience = 10 + 2 * sqrt(self._seen)
         if self.call_large is not None:
-            debt = (self.call_large * self._seen - self._large) / patience
+            debt = (self.call_large * self._seen - self._large - self._reserved) / patience
             return self.call_large ** (1 / escalations), _clip(self.call_large + debt) ** (1 / escalations)
         assert self.usd is not None
         costs = [self._mean_cost(query, answer, tier) for tier in range(len(query.tiers))]
-        debt = (self.usd * self._seen - self._spent) / patience
+        debt = (self.usd * self._seen - self._spent - self._reserved) / patience
         return _affordable_share(costs, self.usd), _affordable_share(costs, self.usd + debt)
 
     def _mean_cost(self, query: Query, answer: Answer, tier: int) -> float:
@@ -184,7 +198,11 @@ class BudgetedThreshold(Threshold):
             return self._cost[tier][1]
         price = query.tiers[tier].price
         if price is None or answer.usage is None:
-            raise ConfigurationError(f"budget_usd needs the price of tier {query.tiers[tier].name!r}: pass prices={{name: …}}.")
+            raise ConfigurationError(
+                f"budget_usd needs the price of every model and the tokens of every answer: tier {query.tiers[tier].name!r} "
+                f"has price {price!r}, the answer of tier {answer.tier} usage {answer.usage!r}. Pass prices={{name: (input, "
+                "output)} in USD per million tokens."
+            )
         return float(price.cost(answer.usage))
 
     def _affordable(self, query: Query, answer: Answer, following: int) -> bool:
@@ -193,16 +211,22 @@ class BudgetedThreshold(Threshold):
         if self.call_large is not None:
             return following != len(query.tiers) - 1 or self._large + 1 <= self.call_large * self.queries + 1e-9
         assert self.usd is not None
-        remaining = self.usd * self.queries - self._spent - self._mean_cost(query, answer, following)
+        remaining = self.usd * self.queries - self._spent - self._reserved - self._mean_cost(query, answer, following)
         return remaining >= max(0, self.queries - self._seen) * self._mean_cost(query, answer, 0)
 
     def _reserve(self, query: Query, answer: Answer | None, following: int) -> float:
-        self._large += following == len(query.tiers) - 1
-        if self.usd is None or answer is None:
-            return 0.0
-        estimate = self._mean_cost(query, answer, following)
-        self._spent += estimate
-        return estimate
+        """Set aside what asking tier `following` may come to, with the escalations that are to be expected after it."""
+        last = len(query.tiers) - 1
+        self._large += following == last
+        reserved = 0.0
+        if self.call_large is not None:
+            reserved = float(following != last and self.call_large ** ((last - following) / last))
+        elif answer is not None:
+            share, _ = self._shares(query, answer)
+            costs = [self._mean_cost(query, answer, tier) for tier in range(following, last + 1)]
+            reserved = sum(cost * share**depth for depth, cost in enumerate(costs))
+        self._reserved += reserved
+        return reserved
 
 
 def _affordable_share(costs: Sequence[float], usd: float) -> float:

@@ -26,8 +26,8 @@ class Cascade(Policy):
     """Asks tiers in order until one's answer is confident enough; the last one's answer is always served.
 
     A tier is skipped without a call when the prompt does not fit its context window or it takes no tools. An answer that is
-    cut off, empty or unparsable is left behind whatever its score; so is a tier that fails in a recoverable way. Failures of
-    the last tier rise.
+    cut off, empty or unparsable is left behind whatever its score, unless a hard budget is spent; so is a tier that fails in a
+    recoverable way. Failures of the last tier rise.
 
     Args:
         scorer: Confidence in an answer, in [0, 1]: a scorer, or a function `(query, answer) -> float | None`.
@@ -76,17 +76,18 @@ class Cascade(Policy):
         """One call per tier, until an answer is accepted."""
         trace = Trace(self, query)
         obstacles = _obstacles(query)
+        first = obstacles.index(None)
         last = max(tier for tier, obstacle in enumerate(obstacles) if obstacle is None)
         reserved = 0.0
-        self.threshold.begin(query, obstacles.index(None))
-        for tier in range(last + 1):
-            obstacle = obstacles[tier]
+        for tier, obstacle in enumerate(obstacles):
             if obstacle is not None:
                 trace.skipped(tier, obstacle)
                 continue
             try:
                 answer = yield Call(tier, query, final=tier == last)
             except Exception as error:
+                if tier == first:
+                    self.threshold.begin(query, first)
                 self.threshold.settle(reserved, None)
                 trace.failed(tier, error)
                 if tier == last or not self._escalates(error):
@@ -94,10 +95,15 @@ class Cascade(Policy):
                 verdict = self.threshold.forced(query, None, _next(obstacles, tier))
                 reserved = verdict.reserved if verdict else 0.0
                 continue
+            except BaseException:  # the query was given up: cancelled, interrupted, closed
+                self.threshold.settle(reserved, None)
+                raise
+            if tier == first:
+                self.threshold.begin(query, first)
             self.threshold.settle(reserved, answer)
             if tier == last:
                 trace.answered(answer, "last_tier", accepted=True)
-                break
+                continue  # dearer ones are ruled out, and the trace says why
             accepted, reserved = yield from self._consider(query, answer, _next(obstacles, tier), trace)
             if accepted:
                 break
@@ -109,10 +115,13 @@ class Cascade(Policy):
         """Whether to serve `answer`; else the USD set aside for asking tier `following`."""
         flaw = _flaw(answer)
         if flaw is not None:
-            trace.answered(answer, flaw, accepted=False, error=answer.parsing_error)
             verdict = self.threshold.forced(query, answer, following)
-            return False, verdict.reserved if verdict else 0.0
+            kept = verdict is not None and verdict.accept
+            trace.answered(answer, "budget_spent" if kept else flaw, accepted=kept, error=answer.parsing_error)
+            return kept, verdict.reserved if verdict else 0.0
+        before = trace.spent_usd
         score, problem = yield from evaluate(self.scorer, query, answer, trace)
+        self.threshold.charge(answer.tier, trace.spent_usd - before)
         if score is not None:
             verdict = self.threshold.judge(query, answer, score, following)
             trace.answered(answer, verdict.reason, accepted=verdict.accept, score=score, threshold=verdict.threshold)

@@ -13,26 +13,28 @@ EscalateOn: TypeAlias = "Callable[[Exception], bool] | Sequence[type[Exception]]
 
 _STATUS = frozenset({408, 409, 413, 425, 429}) | frozenset(range(500, 600))
 _TYPES = (TimeoutError, ConnectionError, asyncio.TimeoutError)
-_NAMES = ("ratelimit", "timeout", "connection", "serviceunavailable", "internalserver", "overloaded", "contextoverflow",
-          "contentfilter", "resourceexhausted", "throttling")  # fmt: skip
-_MESSAGES = ("context_length_exceeded", "maximum context length", "context window", "prompt is too long", "content_filter",
-             "content management policy", "too many tokens", "input is too long")  # fmt: skip
+_NAMES = ("ratelimit", "timeout", "connection", "connecterror", "networkerror", "remoteprotocol", "serviceunavailable",
+          "internalserver", "overloaded", "contextoverflow", "contentfilter", "resourceexhausted", "throttling")  # fmt: skip
+_MESSAGES = ("context_length_exceeded", "maximum context length", "context window", "context limit", "context size",
+             "prompt is too long", "maximum prompt length", "maximum number of tokens", "too many tokens", "input is too long",
+             "content_filter", "content management policy")  # fmt: skip
 
 
 def recoverable(error: Exception) -> bool:
     """The default: rate limits, timeouts, lost connections, 5xx, context overflow and content filters.
 
-    Providers share no exception classes, so HTTP status, class names along the inheritance and the message are looked at.
+    Providers share no exception classes, so HTTP status, what the class says of itself (LangChain's `is_retryable`), class
+    names along the inheritance, and message and code are looked at.
 
     >>> recoverable(TimeoutError("read timed out")), recoverable(ValueError("bad argument"))
     (True, False)
     """
-    if isinstance(error, _TYPES) or http_status(error) in _STATUS:
+    if isinstance(error, _TYPES) or http_status(error) in _STATUS or getattr(error, "is_retryable", False) is True:
         return True
     names = [cls.__name__.lower() for cls in type(error).__mro__]
     if any(part in name for name in names for part in _NAMES):
         return True
-    message = str(error).lower()
+    message = f"{error} {getattr(error, 'code', '')}".lower()  # some SDKs keep OpenAI's code out of the text
     return any(part in message for part in _MESSAGES)
 
 

@@ -25,8 +25,8 @@ class RandomRouter(Policy):
     """
 
     def __init__(self, call_large: float, *, seed: int = 0) -> None:
-        if not 0 <= call_large <= 1:
-            raise ConfigurationError(f"call_large={call_large!r} is not a share: give a number from 0 to 1.")
+        if not isinstance(call_large, (int, float)) or isinstance(call_large, bool) or not 0 <= call_large <= 1:
+            raise ConfigurationError(f"call_large={call_large!r} is out of range: it is a share of the queries, from 0 to 1.")
         self.call_large = call_large
         self.seed = seed
         self._random = random.Random(seed)  # noqa: S311  (a baseline, not a secret)

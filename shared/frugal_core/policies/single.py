@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from frugal_core.decision import Trace
@@ -9,7 +10,7 @@ from frugal_core.engine import Flow
 from frugal_core.errors import ConfigurationError
 from frugal_core.policies.base import Policy
 from frugal_core.saving import saveable
-from frugal_core.types import Call, Query
+from frugal_core.types import Call, Query, Tier
 
 
 @saveable("single")
@@ -23,6 +24,14 @@ class Single(Policy):
 
     tier: int = -1
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.tier, int) or isinstance(self.tier, bool):
+            raise ConfigurationError(f"tier={self.tier!r} is not the index of a model: give an integer, such as 0 or -1.")
+
+    def check(self, tiers: Sequence[Tier]) -> None:
+        """There must be such a tier."""
+        _check(self.tier, tiers)
+
     def decide(self, query: Query) -> Flow:
         """One call, to `self.tier`."""
         return ask(self, query, self.tier)
@@ -34,9 +43,13 @@ def ask(policy: Policy, query: Query, tier: int) -> Flow:
     Raises:
         ConfigurationError: There is no such tier.
     """
-    if not -len(query.tiers) <= tier < len(query.tiers):
-        raise ConfigurationError(f"There is no tier {tier}: this query has {len(query.tiers)}, 0 to {len(query.tiers) - 1}.")
+    _check(tier, query.tiers)
     trace = Trace(policy, query)
     answer = yield Call(tier % len(query.tiers), query, final=True)
     trace.answered(answer, "routed", accepted=True)
     return trace.close(answer)
+
+
+def _check(tier: int, tiers: Sequence[Tier]) -> None:
+    if not -len(tiers) <= tier < len(tiers):
+        raise ConfigurationError(f"There is no tier {tier}: there are {len(tiers)} models, 0 to {len(tiers) - 1}.")

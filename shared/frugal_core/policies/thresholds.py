@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -19,7 +19,7 @@ class Verdict(NamedTuple):
         accept: Serve the answer; otherwise ask the next tier.
         threshold: What the score was compared with.
         reason: Why, as it stands in the decision.
-        reserved: USD set aside for the next call, given back by `Threshold.settle`.
+        reserved: What is set aside for the next call, given back by `Threshold.settle`.
     """
 
     accept: bool
@@ -32,7 +32,7 @@ class Threshold(ABC):
     """Judges scores, one query after another. May learn from what it sees; must be thread-safe."""
 
     def begin(self, query: Query, tier: int) -> None:
-        """A query sets out, and `tier` is the first to be asked."""
+        """A query's first call, to `tier`, is over: it is one more to pay for, whatever came of the call."""
         return None
 
     @abstractmethod
@@ -48,7 +48,11 @@ class Threshold(ABC):
         return None
 
     def settle(self, reserved: float, answer: Answer | None) -> None:
-        """A call is over (`answer` is `None` when it failed): replace what was set aside for it by what it cost."""
+        """A call is over (`answer` is `None` when it failed or was given up): replace what was set aside by what it cost."""
+        return None
+
+    def charge(self, tier: int, usd: float) -> None:
+        """Take note that scoring an answer of `tier` cost this much, on top of the answer itself."""
         return None
 
     def check(self, tiers: Sequence[Tier]) -> None:
@@ -75,9 +79,9 @@ class FixedThreshold(Threshold):
     value: float | Sequence[float]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.value, (int, float)):
+        if isinstance(self.value, Iterable):
             object.__setattr__(self, "value", tuple(self.value))
-        for value in (self.value,) if isinstance(self.value, (int, float)) else self.value:
+        for value in self.value if isinstance(self.value, tuple) else (self.value,):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
                 raise ConfigurationError(f"threshold={value!r} is out of range: scores and thresholds are numbers from 0 to 1.")
 

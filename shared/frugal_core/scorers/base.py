@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from math import isfinite
+from dataclasses import dataclass, replace
+from math import nan
 from typing import Any, TypeAlias
 
 from frugal_core.decision import Trace
+from frugal_core.errors import ConfigurationError, ScorerError
 from frugal_core.saving import saveable
 from frugal_core.types import Answer, Call, Query
 
-Scored: TypeAlias = "float | Generator[Call, Answer, float | None] | None"
+Scoring: TypeAlias = Generator[Call, Answer, "float | None"]
+"""A scorer at work that makes calls."""
+
+Scored: TypeAlias = "float | Scoring | None"
 """A score in [0, 1], `None` for no signal, or a generator of further calls that ends in one of them."""
 
 ScoreFunction: TypeAlias = Callable[[Query, Answer], Scored]
@@ -47,22 +51,42 @@ class _Pair(Scorer):
     first: ScoreFunction
     second: ScoreFunction
 
+    def __post_init__(self) -> None:
+        for part in (self.first, self.second):
+            if not callable(part):
+                raise ConfigurationError(f"{part!r} must be a scorer or a function (query, answer) -> float | None.")
+
     @property
     def needs_logprobs(self) -> bool:  # type: ignore[override]
         return needs_logprobs(self.first) or needs_logprobs(self.second)
 
     def __call__(self, query: Query, answer: Answer) -> Scored:
-        first, second = self.first(query, answer), self.second(query, answer)
-        if isinstance(first, Generator) or isinstance(second, Generator):
-            return self._later(first, second)
-        return self.combine(first, second)
-
-    def _later(self, first: Scored, second: Scored) -> Generator[Call, Answer, float | None]:
+        first = self.first(query, answer)
         if isinstance(first, Generator):
-            first = yield from first
+            return self._later(first, query, answer)
+        first = as_score(self.first, first)
+        if self.settled(first):
+            return first
+        second = self.second(query, answer)
+        if isinstance(second, Generator):
+            return self._last(first, second)
+        return self.combine(first, as_score(self.second, second))
+
+    def _later(self, scoring: Scoring, query: Query, answer: Answer) -> Scoring:
+        first = as_score(self.first, (yield from scoring))
+        if self.settled(first):
+            return first
+        second = self.second(query, answer)
         if isinstance(second, Generator):
             second = yield from second
-        return self.combine(first, second)
+        return self.combine(first, as_score(self.second, second))
+
+    def _last(self, first: float | None, scoring: Scoring) -> Scoring:
+        return self.combine(first, as_score(self.second, (yield from scoring)))
+
+    @abstractmethod
+    def settled(self, first: float | None) -> bool:
+        """Whether the first score is the result whatever the second: nothing is paid for the second then."""
 
     @abstractmethod
     def combine(self, first: float | None, second: float | None) -> float | None:
@@ -73,6 +97,10 @@ class _Pair(Scorer):
 @dataclass(frozen=True)
 class Both(_Pair):
     """The lower of two scores. A missing one leaves it missing, unless the other is 0 and settles it."""
+
+    def settled(self, first: float | None) -> bool:
+        """Nothing is lower than 0."""
+        return first == 0
 
     def combine(self, first: float | None, second: float | None) -> float | None:
         """Minimum."""
@@ -86,6 +114,10 @@ class Both(_Pair):
 class Either(_Pair):
     """The higher of two scores; the one there is when the other is missing."""
 
+    def settled(self, first: float | None) -> bool:
+        """Nothing is higher than 1."""
+        return first == 1
+
     def combine(self, first: float | None, second: float | None) -> float | None:
         """Maximum."""
         if first is None or second is None:
@@ -97,6 +129,10 @@ class Either(_Pair):
 @dataclass(frozen=True)
 class OrElse(_Pair):
     """The first score, or the second where the first is missing."""
+
+    def settled(self, first: float | None) -> bool:
+        """A score is a score."""
+        return first is not None
 
     def combine(self, first: float | None, second: float | None) -> float | None:
         """First that is not `None`."""
@@ -122,26 +158,39 @@ def evaluate(
         scored: Any = scorer(query, answer)
         if isinstance(scored, Generator):
             scored = yield from _charged(scored, trace)
+        return as_score(scorer, scored), None
+    except ScorerError as error:
+        return None, str(error)
     except Exception as error:
         return None, f"The scorer {_name(scorer)} raised {type(error).__name__}: {error}"
+
+
+def as_score(scorer: ScoreFunction, scored: Any) -> float | None:
+    """What a scorer returned, as a float.
+
+    Raises:
+        ScorerError: It is neither a number in [0, 1] nor `None`.
+    """
     if scored is None:
-        return None, None
+        return None
     try:
-        score = None if isinstance(scored, str) else float(scored)
-    except (TypeError, ValueError):
-        score = None
-    if score is None or not isfinite(score) or not 0 <= score <= 1:
-        return None, f"The scorer {_name(scorer)} returned {scored!r}: a score is a number from 0 to 1, or None for no signal."
-    return score, None
+        score = nan if isinstance(scored, (str, bytes)) else float(scored)
+    except (TypeError, ValueError, OverflowError):
+        score = nan
+    if not 0 <= score <= 1:
+        raise ScorerError(
+            f"The scorer {_name(scorer)} returned {scored!r}: a score is a number from 0 to 1, or None for no signal."
+        )
+    return score
 
 
-def _charged(scoring: Generator[Call, Answer, float | None], trace: Trace) -> Generator[Call, Answer, float | None]:
+def _charged(scoring: Scoring, trace: Trace) -> Scoring:
     """Pass a scorer's calls on to the driver and note their cost."""
     try:
         call = next(scoring)
         while True:
             try:
-                answer = yield call
+                answer = yield replace(call, purpose="score", final=False)
             except Exception as error:
                 trace.failed(call.tier, error)
                 call = scoring.throw(error)

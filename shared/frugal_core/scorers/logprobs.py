@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import exp, floor
+from typing import Any
 
 from frugal_core.errors import ConfigurationError
 from frugal_core.saving import saveable
 from frugal_core.scorers.base import Scorer
 from frugal_core.types import Answer, Query
+
+_ROUNDING = 1e-3
 
 
 @saveable("mean_logprob")
@@ -50,7 +53,7 @@ class LogprobQuantile(Scorer):
     needs_logprobs = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.quantile, (int, float)) or not 0 <= self.quantile <= 1:
+        if not isinstance(self.quantile, (int, float)) or isinstance(self.quantile, bool) or not 0 <= self.quantile <= 1:
             raise ConfigurationError(f"quantile={self.quantile!r} is out of range: give a number from 0 to 1.")
 
     def __call__(self, query: Query, answer: Answer) -> float | None:
@@ -64,5 +67,16 @@ class LogprobQuantile(Scorer):
         return values[low] + (place - low) * (values[high] - values[low])
 
 
+def probability(logprob: Any) -> float | None:
+    """Probability of a token; `None` where what was reported is no natural logarithm of one (a little rounding is forgiven).
+
+    >>> probability(0.0), probability(1e-9), probability(float("-inf")), probability(0.7)
+    (1.0, 1.0, 0.0, None)
+    """
+    return exp(min(0.0, logprob)) if isinstance(logprob, (int, float)) and logprob <= _ROUNDING else None
+
+
 def _logprobs(answer: Answer) -> list[float]:
-    return [min(0.0, token.logprob) for token in answer.logprobs]
+    """Of all tokens, or of none when one of them is malformed."""
+    values = [token.logprob for token in answer.logprobs]
+    return [] if any(probability(value) is None for value in values) else [min(0.0, value) for value in values]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp
 
 from frugal_core.errors import ConfigurationError
 from frugal_core.saving import saveable
 from frugal_core.scorers.base import Scorer
+from frugal_core.scorers.logprobs import probability
 from frugal_core.types import Answer, Query, TokenLogprob
 
-_JSON_VALUE = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\[?\s*"?')
+_JSON_FRAME = re.compile(r'(?:\s*(?:\{\s*"(?:[^"\\]|\\.)*"\s*:|\[))+\s*"?')
+_NUMBER = re.compile(r"[-+]?[$€£]?\d[\d.,]*%?")
 
 
 @saveable("margin")
@@ -20,7 +21,8 @@ _JSON_VALUE = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\[?\s*"?')
 class Margin(Scorer):
     """Probability of the first answer token minus that of its strongest rival (Ramírez, Birch & Titov 2024, section 3).
 
-    Blank tokens before the answer are passed over; in an answer that must be JSON, so is the frame up to the first value.
+    Blank tokens before the answer are passed over; in an answer that must be JSON, so is the frame up to the first value. A
+    token that was sampled against a likelier rival has margin 0: what the model would rather have said lends it nothing.
 
     Attributes:
         classes: In a classification: the class names. Probabilities are then summed over the tokens that begin each name and
@@ -39,10 +41,11 @@ class Margin(Scorer):
 
     def __post_init__(self) -> None:
         if self.classes is not None:
-            object.__setattr__(self, "classes", tuple(self.classes))
-            if len(set(self.classes)) < 2:
-                raise ConfigurationError(f"classes={self.classes!r}: a margin needs at least two different class names.")
-        if not isinstance(self.tokens, int) or self.tokens < 1:
+            names = () if isinstance(self.classes, str) else tuple(self.classes)
+            if len({name.casefold() for name in names if isinstance(name, str) and name.strip()}) < max(2, len(names)):
+                raise ConfigurationError(f"classes={self.classes!r}: a margin needs at least two class names, all different.")
+            object.__setattr__(self, "classes", names)
+        if not isinstance(self.tokens, int) or isinstance(self.tokens, bool) or self.tokens < 1:
             raise ConfigurationError(f"tokens={self.tokens!r} is out of range: it is a number of tokens, 1 or more.")
 
     def __call__(self, query: Query, answer: Answer) -> float | None:
@@ -55,34 +58,37 @@ class Margin(Scorer):
     def _margin(self, token: TokenLogprob) -> float | None:
         if len(token.top) < 2:
             return None
-        probabilities = {name: exp(logprob) for name, logprob in token.top}
+        shown = {name: probability(logprob) for name, logprob in ((token.token, token.logprob), *token.top)}
+        probabilities = {name: p for name, p in shown.items() if p is not None}
+        if len(probabilities) < len(shown):
+            return None
         if self.classes is not None:
-            return _class_margin(probabilities, self.classes)
-        best, *rivals = sorted(probabilities.items(), key=lambda item: -item[1])
-        rival = next((p for name, p in rivals if not (self.ignore_overlaps and _overlap(best[0], name))), None)
-        if rival is None:
-            # All that is shown is the same answer; a hidden rival is at most as likely as the last shown, and as the rest.
-            rival = min(rivals[-1][1], max(0.0, 1.0 - sum(probabilities.values())))
-        return _clip(best[1] - rival)
+            return _class_margin(token.token, probabilities, self.classes)
+        same = {name for name in probabilities if name == token.token or (self.ignore_overlaps and _overlap(token.token, name))}
+        rivals = [p for name, p in probabilities.items() if name not in same]
+        # Where all that is shown is the same answer, a hidden rival is at most as likely as the last shown, and as the rest.
+        last = min(probabilities[name] for name, _ in token.top)
+        rival = max(rivals) if rivals else min(last, max(0.0, 1.0 - sum(probabilities.values())))
+        return _clip(max(probabilities[name] for name in same) - rival)
 
 
-def _class_margin(probabilities: dict[str, float], classes: Sequence[str]) -> float | None:
+def _class_margin(said: str, probabilities: Mapping[str, float], classes: Sequence[str]) -> float | None:
     """Margin between classes; a token that could begin several counts for each of them."""
-    mass = dict.fromkeys(classes, 0.0)
-    for token, probability in probabilities.items():
-        start = token.strip().casefold()
-        for name in classes:
-            if start and (name.casefold().startswith(start) or start == name.casefold()):
-                mass[name] += probability
-    first, second = sorted(mass.values(), reverse=True)[:2]
-    return _clip(first - second) if first > 0 else None
+    mass = {name: sum(p for token, p in probabilities.items() if _begins(token, name)) for name in classes}
+    best = max(classes, key=lambda name: (_begins(said, name), mass[name]))  # the class that was said, if one was
+    return _clip(mass[best] - max(mass[name] for name in classes if name != best)) if mass[best] > 0 else None
+
+
+def _begins(token: str, name: str) -> bool:
+    start = token.strip(" \t\r\n\"'").casefold()
+    return start != "" and name.strip().casefold().startswith(start)
 
 
 def _answer_start(logprobs: Sequence[TokenLogprob], *, structured: bool) -> int:
     """Index of the token that begins the answer proper."""
     skip = 0
     if structured:
-        frame = _JSON_VALUE.match("".join(token.token for token in logprobs))
+        frame = _JSON_FRAME.match("".join(token.token for token in logprobs))
         skip = frame.end() if frame else 0
     position = 0
     for index, token in enumerate(logprobs):
@@ -94,7 +100,7 @@ def _answer_start(logprobs: Sequence[TokenLogprob], *, structured: bool) -> int:
 
 def _overlap(one: str, other: str) -> bool:
     one, other = one.strip().casefold(), other.strip().casefold()
-    if one != other and one.isdigit() and other.isdigit():
+    if one != other and _NUMBER.fullmatch(one) and _NUMBER.fullmatch(other):
         return False
     return one in other or other in one
 

@@ -27,12 +27,16 @@ class SchemaValid(Scorer):
         tools = {str(tool.get("name")): tool.get("parameters") or {} for tool in query.tools}
         if not all(_call_valid(call, tools) for call in answer.tool_calls):
             return 0.0
-        if query.response_format is not None and answer.parsed is None and not answer.tool_calls:
-            try:
-                return float(_valid(json.loads(answer.text), query.response_format))
-            except json.JSONDecodeError:
-                return 0.0
-        return 1.0
+        if query.response_format is None or answer.tool_calls:
+            return 1.0
+        if isinstance(answer.parsed, (dict, list)):
+            return float(_valid(answer.parsed, query.response_format))
+        if answer.parsed is not None:  # an object of the user's class, which the framework has validated
+            return 1.0
+        try:
+            return float(_valid(json.loads(answer.text), query.response_format))
+        except json.JSONDecodeError:
+            return 0.0
 
 
 def _call_valid(call: ToolCall, tools: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -40,12 +44,14 @@ def _call_valid(call: ToolCall, tools: Mapping[str, Mapping[str, Any]]) -> bool:
 
 
 def _valid(instance: Any, schema: Mapping[str, Any]) -> bool:
-    import jsonschema
+    from jsonschema import SchemaError
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
 
+    kind = validator_for(dict(schema))
     try:
-        jsonschema.validate(instance, dict(schema))
-    except jsonschema.ValidationError:
-        return False
-    except jsonschema.SchemaError:
+        kind.check_schema(dict(schema))
+        return bool(kind(dict(schema), registry=Registry()).is_valid(instance))  # fetches no reference from the network
+    except (SchemaError, Unresolvable):
         return True  # the user's schema is at fault, not the answer
-    return True

@@ -44,7 +44,9 @@ def test_accuracy_rises_with_size(outcomes: dict[str, list[Outcome]]) -> None:
 
 
 def test_small_models_margin_tells_right_from_wrong(outcomes: dict[str, list[Outcome]]) -> None:
-    assert margin_auroc(outcomes["playground-small"]) >= 0.8
+    auroc = margin_auroc(outcomes["playground-small"])
+    assert auroc is not None
+    assert auroc >= 0.8
 
 
 def test_card_states_what_is_shipped() -> None:
@@ -157,7 +159,7 @@ def test_only_permitted_tokens_are_generated(model: LanguageModel) -> None:
 
     tokens = list(model.generate(model.prompt("Who are you?"), allowed=allowed, temperature=1.0, seed=3))
     assert len(tokens) == 4
-    assert all(token.id in digits and len(token.top) == 5 for token in tokens)
+    assert all(token.id in digits and 5 <= len(token.top) <= 6 for token in tokens)
     assert seen == [[token.id for token in tokens[:count]] for count in range(5)]
     assert all(sum(math.exp(logprob) for _, logprob in token.top) <= 1 + 1e-9 for token in tokens)
 

@@ -3,9 +3,12 @@
 import calendar
 import datetime
 import re
+from itertools import islice
 
 import pytest
 
+from frugal_core.playground.conversations import examples
+from frugal_core.playground.dialogue import Dialogue
 from frugal_core.playground.questions import FAMILIES, Question, generate, is_correct, paraphrases, split_of
 from frugal_core.playground.tokenizer import Tokenizer
 
@@ -25,6 +28,17 @@ def test_splits_are_disjoint() -> None:
     train = {question.text for question in generate(30_000, seed=3, split="train")}
     test = {question.text for group in paraphrases(2_500, seed=4, split="test") for question in group}
     assert not train & test
+
+
+def test_training_conversations_contain_no_test_question() -> None:
+    tokenizer = Tokenizer()
+    test = {question.text for group in paraphrases(2_500, seed=4, split="test") for question in group}
+    asked = [
+        re.findall(r"<\|user\|>(.*?)<\|assistant\|>", tokenizer.decode(tokens))
+        for tokens, _ in islice(examples(Dialogue(tokenizer), 0, {}), 20_000)
+    ]
+    assert sum(map(len, asked)) >= 20_000
+    assert not test & {text for texts in asked for text in texts}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
