@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import patch_config, set_config_context
 from langchain_core.runnables.utils import coro_with_context
 
@@ -94,7 +94,7 @@ class Asking:
         if collector is None:
             yield self.perform(call)
             return
-        for chunk in tier.called(call).stream(self._input_for(tier), self._config, **self._kwargs(tier, call)):
+        for chunk in self.called(tier, call).stream(self._input_for(tier), self._config, **self._kwargs(tier, call)):
             passed = collector.push(chunk)
             if passed is not None:
                 yield passed
@@ -108,7 +108,7 @@ class Asking:
         if collector is None:
             yield await self.aperform(call)
             return
-        async for chunk in tier.called(call).astream(self._input_for(tier), self._config, **self._kwargs(tier, call)):
+        async for chunk in self.called(tier, call).astream(self._input_for(tier), self._config, **self._kwargs(tier, call)):
             passed = collector.push(chunk)
             if passed is not None:
                 yield passed
@@ -124,6 +124,10 @@ class Asking:
         for gate in self._accepted_gates(decision):
             await gate.aopen()
 
+    def called(self, tier: TierModel, call: Call) -> Runnable[Any, Any]:
+        """What makes a call."""
+        return tier.called(call, self._given)
+
     def batch_item(self, call: Call) -> tuple[Any, RunnableConfig, dict[str, Any]]:
         """Input, config and arguments of a call that a batch makes."""
         tier, config, _ = self._tier(call)
@@ -138,15 +142,15 @@ class Asking:
 
     def _invoke(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
         if not gates:
-            return tier.called(call).invoke(self._input_for(tier), config, **self._kwargs(tier, call))
+            return self.called(tier, call).invoke(self._input_for(tier), config, **self._kwargs(tier, call))
         with set_config_context(config) as context:  # else core would find the ungated handlers in the context
-            return context.run(tier.called(call).invoke, self._input_for(tier), config, **self._kwargs(tier, call))
+            return context.run(self.called(tier, call).invoke, self._input_for(tier), config, **self._kwargs(tier, call))
 
     async def _ainvoke(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
         if not gates:
-            return await tier.called(call).ainvoke(self._input_for(tier), config, **self._kwargs(tier, call))
+            return await self.called(tier, call).ainvoke(self._input_for(tier), config, **self._kwargs(tier, call))
         with set_config_context(config) as context:
-            reply = context.run(tier.called(call).ainvoke, self._input_for(tier), config, **self._kwargs(tier, call))
+            reply = context.run(self.called(tier, call).ainvoke, self._input_for(tier), config, **self._kwargs(tier, call))
             return await coro_with_context(reply, context)
 
     def _tier(self, call: Call) -> tuple[TierModel, RunnableConfig, list[Gate]]:

@@ -27,8 +27,9 @@ def perform_batch(askings: Sequence[Asking], tier: TierModel, batch: Batch) -> S
     replies: Replies = defaultdict(list)
     for calls in _alike(batch):
         inputs, configs, kwargs = _gather(askings, calls)
+        runnable = askings[calls[0][0]].called(tier, calls[0][1])
         since = perf_counter()
-        outputs = _detached().run(tier.called(calls[0][1]).batch, inputs, configs, return_exceptions=True, **kwargs)
+        outputs = _detached().run(runnable.batch, inputs, configs, return_exceptions=True, **kwargs)
         for asking, call in _read(askings, tier, calls, outputs, perf_counter() - since, replies):
             try:
                 replies[id(asking)].append(asking.perform(call))
@@ -42,9 +43,10 @@ async def aperform_batch(askings: Sequence[Asking], tier: TierModel, batch: Batc
     replies: Replies = defaultdict(list)
     for calls in _alike(batch):
         inputs, configs, kwargs = _gather(askings, calls)
+        runnable = askings[calls[0][0]].called(tier, calls[0][1])
         since = perf_counter()
         context = _detached()
-        reply = context.run(tier.called(calls[0][1]).abatch, inputs, configs, return_exceptions=True, **kwargs)
+        reply = context.run(runnable.abatch, inputs, configs, return_exceptions=True, **kwargs)
         outputs = await coro_with_context(reply, context)
         again = list(_read(askings, tier, calls, outputs, perf_counter() - since, replies))
         for (asking, _), result in zip(

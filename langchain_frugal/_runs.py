@@ -19,6 +19,7 @@ from langchain_core.runnables.config import (
     get_async_callback_manager_for_config,
     get_callback_manager_for_config,
     patch_config,
+    var_child_runnable_config,
 )
 
 M = TypeVar("M", bound=BaseCallbackManager)
@@ -44,10 +45,11 @@ def start_run(
     Returns:
         Its manager, to close it with, `None` when nobody listens; and the config for its children.
     """
-    config = ensure_config(config)
-    manager = get_callback_manager_for_config(config)
+    whole = ensure_config(config)
+    manager = get_callback_manager_for_config(whole)
     if not manager.handlers and not host.callbacks:
-        return None, _anonymous(config, host)
+        return None, _unheard(config, whole, host)
+    config = whole
     _with_own(manager, host)
     name = config.get("run_name") or host.get_name()
     run = manager.on_chain_start(None, input, name=name, run_id=config.pop("run_id", None))
@@ -58,10 +60,11 @@ async def astart_run(
     host: Host, input: Any, config: RunnableConfig | None
 ) -> tuple[AsyncCallbackManagerForChainRun | None, RunnableConfig]:
     """As `start_run`, awaiting the callbacks."""
-    config = ensure_config(config)
-    manager = get_async_callback_manager_for_config(config)
+    whole = ensure_config(config)
+    manager = get_async_callback_manager_for_config(whole)
     if not manager.handlers and not host.callbacks:
-        return None, _anonymous(config, host)
+        return None, _unheard(config, whole, host)
+    config = whole
     _with_own(manager, host)
     name = config.get("run_name") or host.get_name()
     run = await manager.on_chain_start(None, input, name=name, run_id=config.pop("run_id", None))
@@ -77,14 +80,20 @@ def own_config(config: RunnableConfig | None, host: Host) -> RunnableConfig:
     return config
 
 
-def _anonymous(config: RunnableConfig, host: Host) -> RunnableConfig:
-    """Name and id are the wrapper's run's, not its tiers'; tags and metadata are theirs too: a tier may have a listener."""
+def _unheard(given: RunnableConfig | None, config: RunnableConfig, host: Host) -> RunnableConfig:
+    """Config for the tiers where nobody listens to the wrapper. A tier may have a listener of its own: tags and metadata stay.
+
+    Name and id were the wrapper's run's, not its tiers'. Where nothing was given, nothing need be passed on.
+    """
+    metadata = {name: value for name, value in (host.metadata or {}).items() if name != "lc_versions"}
+    if given is None and not metadata and not host.tags and var_child_runnable_config.get() is None:
+        return {}
     config.pop("run_name", None)
     config.pop("run_id", None)
     if host.tags:
         config["tags"] = [*(config.get("tags") or ()), *host.tags]
-    if host.metadata:
-        config["metadata"] = {**(config.get("metadata") or {}), **host.metadata}
+    if metadata:
+        config["metadata"] = {**(config.get("metadata") or {}), **metadata}
     return config
 
 

@@ -56,9 +56,13 @@ class TierModel:
     plain: Runnable[Any, Any] | None = None
     experience: Experience = field(default_factory=Experience)
 
-    def called(self, call: Call) -> Runnable[Any, Any]:
-        """The runnable for one call: nobody looks at the log-probabilities of a final one."""
-        return self.plain if self.plain and (call.final or self.experience.refuses_logprobs) else self.runnable
+    def called(self, call: Call, given: Mapping[str, Any]) -> Runnable[Any, Any]:
+        """The runnable for one call. Nobody looks at the log-probabilities of a final one."""
+        runnable = self.plain if self.plain and (call.final or self.experience.refuses_logprobs) else self.runnable
+        if self.takes_kwargs or self.model is None:
+            return runnable
+        kwargs = given if call.temperature is None else {**given, "temperature": call.temperature}
+        return _bound_inside(runnable, kwargs, over=True) if kwargs else runnable
 
     def kwargs(self, call: Call, given: Mapping[str, Any], *, logprobs: bool) -> dict[str, Any]:
         """Arguments for one call: the caller's own, and those its purpose asks for."""
@@ -247,16 +251,22 @@ def _map(runnable: Runnable[Any, Any], change: Callable[[Any], Any]) -> Runnable
     return RunnableBinding(bound=bound, kwargs=kwargs, config=runnable.config, config_factories=runnable.config_factories)
 
 
-def _bound_inside(runnable: Runnable[Any, Any], kwargs: Mapping[str, Any]) -> Runnable[Any, Any]:
-    """Bind arguments to the model that a chain begins with, since a chain passes none on. What is bound there already wins."""
+def _bound_inside(runnable: Runnable[Any, Any], kwargs: Mapping[str, Any], *, over: bool = False) -> Runnable[Any, Any]:
+    """Bind arguments to the model that a chain begins with, since a chain passes none on.
+
+    Args:
+        runnable: The chain.
+        kwargs: The arguments.
+        over: Whether they win over what is bound to the model already.
+    """
     if isinstance(runnable, RunnableSequence):
-        return RunnableSequence(_bound_inside(runnable.first, kwargs), *runnable.middle, runnable.last)
+        return RunnableSequence(_bound_inside(runnable.first, kwargs, over=over), *runnable.middle, runnable.last)
     if isinstance(runnable, RunnableParallel):
-        return RunnableParallel({name: _bound_inside(step, kwargs) for name, step in runnable.steps__.items()})
+        return RunnableParallel({name: _bound_inside(step, kwargs, over=over) for name, step in runnable.steps__.items()})
     if isinstance(runnable, RunnableBindingBase):
         if isinstance(runnable.bound, BaseChatModel):
-            return runnable.bind(**{**kwargs, **runnable.kwargs})
-        return runnable.model_copy(update={"bound": _bound_inside(runnable.bound, kwargs)})
+            return runnable.bind(**(kwargs if over else {**kwargs, **runnable.kwargs}))
+        return runnable.model_copy(update={"bound": _bound_inside(runnable.bound, kwargs, over=over)})
     return runnable.bind(**kwargs) if isinstance(runnable, BaseChatModel) else runnable
 
 

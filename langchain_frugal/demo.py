@@ -24,6 +24,7 @@ from frugal_core.playground.language_model import MODEL_NAMES
 from frugal_core.playground.questions import Question, generate, is_correct
 from frugal_core.policies import RandomRouter, Single
 from frugal_core.pricing import PriceBook
+from frugal_core.scorers import Margin
 from frugal_core.tokens import count_tokens
 from frugal_core.types import Usage
 from langchain_frugal.chat_models import ChatFrugal
@@ -38,11 +39,13 @@ examples:
 
 _QUESTIONS = 300
 _LIVE_QUESTIONS = 30
-_CALIBRATION = 150
-_LOSS = 0.01
+_CALIBRATION = 200
+_LOSS = 0.02
 """Accuracy that the calibrated cascade may give up against the large model, on the questions it is calibrated on."""
 _BATCH = 20
 _CALL_LARGE = 0.3
+_SCORER = Margin(tokens=8)
+"""Least margin over the first tokens: the answers are short, and an error in any of their tokens is an error."""
 _SEED = 2026
 _INSTRUCTION = " Reply with the answer only."
 _OUTPUT_TOKENS = 20
@@ -168,9 +171,10 @@ class _Contest:
             thresholds = self._calibrate(calibration, progress)
             large = self._ask("always large", self._llm(policy=Single(-1)), questions, progress)
             small = self._ask("always small", self._llm(policy=Single(0)), questions, progress)
-            calibrated = self._llm(threshold=thresholds)
+            calibrated = self._llm(scorer=_SCORER, threshold=thresholds)
             cascade = self._ask("cascade, calibrated", calibrated, questions, progress)
-            dynamic = self._ask(f"cascade, call_large={_CALL_LARGE}", self._llm(call_large=_CALL_LARGE), questions, progress)
+            budgeted = self._llm(scorer=_SCORER, call_large=_CALL_LARGE)
+            dynamic = self._ask(f"cascade, call_large={_CALL_LARGE}", budgeted, questions, progress)
             share = _share(cascade, small, large)
             router = self._llm(policy=RandomRouter(share, seed=_SEED))
             at_random = self._ask("random, same cost", router, questions, progress)
@@ -179,7 +183,7 @@ class _Contest:
 
     def live(self, questions: Sequence[Question]) -> tuple[list[Result], ChatFrugal]:
         """Single models and the cascade, nothing learned in advance."""
-        cascade = self._llm(call_large=_CALL_LARGE)
+        cascade = self._llm(scorer=_SCORER, call_large=_CALL_LARGE)
         with self._progress() as progress:
             large = self._ask("always large", self._llm(policy=Single(-1)), questions, progress)
             small = self._ask("always small", self._llm(policy=Single(0)), questions, progress)
@@ -203,7 +207,8 @@ class _Contest:
         """Thresholds that lose little against the last model on these questions, at the least cost."""
         profiles: list[Profile] = []
         for model in self.models:
-            alone = ChatFrugal(models=[model, model], threshold=0.0)  # its own answers, with their scores
+            # Its own answers with their scores: as the first of two tiers, and always accepted.
+            alone = ChatFrugal(models=[model, model], scorer=_SCORER, threshold=0.0)
             result = self._ask(f"calibrating: {model.model}", alone, questions, progress)
             steps = [decision(message)["steps"][0] for message in result.messages]
             profiles.append(Profile([step["score"] for step in steps], result.right, [step["cost_usd"] for step in steps]))

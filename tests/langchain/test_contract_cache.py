@@ -31,6 +31,7 @@ from lc import (
     heard_by,
     joined,
     large,
+    reasons,
     small,
 )
 
@@ -196,6 +197,20 @@ def test_a_cache_that_keeps_text_only() -> None:
     llm, first, _ = accepting(cache=TextOnly())
     message = llm.invoke("hi")
     assert (message.text, decision(message)["cache"], len(first.log)) == ("from the cache", "hit", 0)
+
+
+@each_way
+async def test_a_models_own_cache_makes_its_answer_free(how: str) -> None:
+    first = small(cache=InMemoryCache())
+    llm = frugal(first, large())
+    if how in {"stream", "astream"}:  # a draft is not streamed, so it is looked up all the same
+        llm.invoke("hi")
+    else:
+        await ask(llm, how)
+    message = await ask(llm, how)
+    assert len(first.log) == 1
+    assert (decision(message)["cost_usd"], decision(message)["cache"]) == (0.0, "off")
+    assert reasons(message) == [("small", "confident")]
 
 
 # --- what a hit must not be ---

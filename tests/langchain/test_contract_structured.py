@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
+from frugal_core.types import Answer, Call, Query
 from langchain_frugal import ChatFrugal
 from langchain_frugal.playground import ChatPlayground
 from lc import (
@@ -245,6 +246,30 @@ async def test_what_was_bound_to_a_model_stays_bound(how: str) -> None:
     await ask(llm.with_structured_output(Larger), how)
     assert (first.log.calls[0].kwargs["seed"], last.log.calls[0].kwargs["seed"]) == (1, 2)
     assert "tools" in first.log.calls[0].kwargs
+
+
+@each_way
+async def test_arguments_of_a_call_reach_the_models(how: str) -> None:
+    first, last = small(says(1), sure=0.1), large(says(3))
+    llm = frugal(first.bind(temperature=0), last).with_structured_output(Larger)
+    await ask(llm.bind(stop=["."], temperature=0.7), how)
+    for model in (first, last):
+        (call,) = model.log.calls
+        assert (call.kwargs["stop"], call.kwargs["temperature"]) == (["."], 0.7)
+        assert "tools" in call.kwargs
+
+
+@each_way
+async def test_samples_that_a_scorer_draws_are_warm(how: str) -> None:
+    first = small(says(1))
+
+    def consistency(query: Query, answer: Answer) -> Any:
+        samples = (yield Call(answer.tier, query, purpose="score", n=2, temperature=1.0)).samples
+        return sum(sample.parsed == answer.parsed for sample in samples) / 2
+
+    llm = frugal(first.bind(temperature=0), large(), scorer=consistency)
+    assert await ask(llm.with_structured_output(Larger), how) == Larger(value=1)
+    assert [call.kwargs["temperature"] for call in first.log.calls] == [0, 1.0, 1.0]
 
 
 @each_way

@@ -147,13 +147,17 @@ def test_tools_and_structures_beside_plain_questions() -> None:
 
     first = small(calls_tool("Number", {"value": 7}))
     llm = frugal(first, large(), threshold=0.0)
+    structured, bound = (
+        llm.with_structured_output(Number),
+        llm.bind_tools([add]),
+    )  # core's conversion of functions is not for threads
 
     def work(thread: int) -> Any:
         match thread % 3:
             case 0:
-                return [llm.with_structured_output(Number).invoke("hi") for _ in range(20)] == [Number(value=7)] * 20
+                return [structured.invoke("hi") for _ in range(20)] == [Number(value=7)] * 20
             case 1:
-                return all(llm.bind_tools([add]).invoke("hi").tool_calls for _ in range(20))
+                return all(bound.invoke("hi").tool_calls for _ in range(20))
             case _:
                 return all(decision(llm.invoke("hi"))["tier"] == "small" for _ in range(20))
 

@@ -256,8 +256,8 @@ def test_a_hard_share_is_never_exceeded(call_large: float, answers: list[Answer]
 def test_hard_dollars_are_never_exceeded_by_more_than_one_call(
     place: float, answers: list[Answer], tiers: int, at_once: bool
 ) -> None:
-    costs = [1.0, 10.0, 100.0][:tiers]
-    usd = 1.0 + place * (sum(costs) - 1.0)
+    costs = [4.0, 10.0, 100.0][:tiers]
+    usd = costs[0] + place * sum(costs[1:])
     policy = Cascade(recorded, BudgetedThreshold(usd=usd, queries=len(answers)))
     scripts = [Script([replace(answer, cost_usd=cost) for cost in costs[:-1]] + [says(cost=costs[-1])]) for answer in answers]
     flows = [policy.decide(make_query(tiers)) for _ in answers]

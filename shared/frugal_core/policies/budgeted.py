@@ -157,6 +157,8 @@ class BudgetedThreshold(Threshold):
 
     def settle(self, reserved: float, answer: Answer | None) -> None:
         """Replace the estimate by the real cost."""
+        if not reserved and self.usd is None:
+            return
         with self._lock:
             self._reserved -= reserved
             if self.usd is not None and answer is not None:

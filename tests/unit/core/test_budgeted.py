@@ -232,26 +232,35 @@ def test_a_budget_above_all_costs_asks_everyone_and_one_below_asks_the_cheapest(
     assert large(run(BudgetedThreshold(usd=0.5), noise(50))) == 0
 
 
-def test_calls_of_a_scorer_are_paid_from_the_budget() -> None:
-    def asks_twice(query: Query, answer: Answer) -> Scoring:
-        yield Call(0, query)
-        yield Call(0, query)
-        return answer.raw  # type: ignore[no-any-return]
+def asks_again(query: Query, answer: Answer) -> Scoring:
+    """A scorer that draws another sample before it gives the recorded score."""
+    yield Call(answer.tier, query)
+    return answer.raw  # type: ignore[no-any-return]
 
-    policy = Cascade(asks_twice, BudgetedThreshold(usd=6.0))
+
+def test_calls_of_a_scorer_are_paid_from_the_budget() -> None:
+    threshold = BudgetedThreshold(usd=5.0)
+    policy = Cascade(asks_again, threshold)
     decisions = [ask(policy, *outcomes([score]))[0] for score in noise(1000)]
-    assert sum(d.cost_usd or 0.0 for d in decisions) / 1000 == pytest.approx(6.0, rel=0.1)
-    assert large(decisions) / 1000 == pytest.approx(0.3, abs=0.05)  # (6 - 3) / 10
+    assert sum(d.cost_usd or 0.0 for d in decisions) / 1000 == pytest.approx(5.0, rel=0.1)
+    assert large(decisions) / 1000 == pytest.approx(0.3, abs=0.05)  # (5 - 2) / 10
+    state = threshold.export()
+    assert state["cost"]["0"] == pytest.approx([1000, 2.0])  # an answer of this tier and its sample
+    assert state["cost"]["1"] == pytest.approx([large(decisions), 10.0])
+    assert state["spent"] == pytest.approx(sum(d.cost_usd or 0.0 for d in decisions))
+
+
+def test_mean_costs_are_those_of_the_answers_so_far() -> None:
+    threshold = BudgetedThreshold(usd=50.0)
+    for cost in (1.0, 2.0, 6.0):
+        ask(Cascade(recorded, threshold), says(score=0.0, cost=cost), says(cost=10 * cost))
+    assert threshold.export()["cost"] == {"0": [3, pytest.approx(3.0)], "1": [3, pytest.approx(30.0)]}
 
 
 def test_calls_of_a_scorer_do_not_touch_a_share() -> None:
-    def asks(query: Query, answer: Answer) -> Scoring:
-        yield Call(0, query)
-        return answer.raw  # type: ignore[no-any-return]
-
     threshold = BudgetedThreshold(0.3)
     for score in noise(20):
-        ask(Cascade(asks, threshold), *outcomes([score]))
+        ask(Cascade(asks_again, threshold), *outcomes([score]))
     assert (threshold.export()["spent"], threshold.export()["cost"]) == (0.0, {})
 
 
