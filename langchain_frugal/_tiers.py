@@ -194,10 +194,10 @@ def _runnable(model: Any, parameters: Mapping[str, Any]) -> Runnable[Any, Any]:
         for name, value in parameters.items()
         if name in _SHARED and name not in own and name in getattr(type(model), "model_fields", ())
     }
-    return _copy(model, shared) if shared else model
+    return copied(model, shared) if shared else model
 
 
-def _copy(model: Any, update: Mapping[str, Any]) -> Any:
+def copied(model: Any, update: Mapping[str, Any]) -> Any:
     """A copy of a model with other settings, as far as it has them."""
     copy = model.model_copy(update={name: value for name, value in update.items() if name in type(model).model_fields})
     copy.__dict__.pop("_serialized", None)  # cached by core; it would name the settings of the original in cache keys

@@ -32,7 +32,7 @@ from langchain_frugal._llm_cache import CacheEntry, cache_in_use, cache_prompt
 from langchain_frugal._messages import MessageShape
 from langchain_frugal._profiles import common_profile
 from langchain_frugal._runner import Runner
-from langchain_frugal._tiers import TierModel, adapted, build_tiers, identity, warn_unpriced
+from langchain_frugal._tiers import TierModel, adapted, build_tiers, copied, identity, warn_unpriced
 from langchain_frugal.structured import StructuredCascade, StructuredShape
 
 _PARAMETERS = ("temperature", "max_tokens", "stop", "timeout", "max_retries", "api_key", "streaming")
@@ -119,7 +119,7 @@ class ChatFrugal(BaseChatModel):
         return self
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy, with other settings if wanted. Learned thresholds are shared with it unless `deep`."""
+        """A copy, with other settings if wanted. What thresholds learn is shared with it."""
         copy = super().model_copy(update=update, deep=deep)
         copy.__dict__.pop("_serialized", None)  # cached by core; it would name the settings of the original
         changed = set(update or ()) & _SETTINGS
@@ -290,8 +290,13 @@ class ChatFrugal(BaseChatModel):
         """Answer with values of a schema, each model by its provider's own method. What cannot be parsed is escalated."""
         logprobs = self._runner.needs_logprobs
 
+        def change(model: Any) -> Any:
+            ours = self.cache is not None and getattr(model, "cache", None) is None
+            cached = copied(model, {"cache": self.cache}) if ours else model
+            return cached.with_structured_output(schema, include_raw=True, **kwargs)
+
         def structured(tier: TierModel) -> TierModel:
-            return tier.chained(lambda m: m.with_structured_output(schema, include_raw=True, **kwargs), logprobs=logprobs)
+            return tier.chained(change, logprobs=logprobs)
 
         runner = replace(
             self._runner,

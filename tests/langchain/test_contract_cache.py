@@ -14,6 +14,7 @@ from langchain_core.outputs import Generation
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_core.runnables import RunnableLambda
+from pydantic import BaseModel
 
 from langchain_frugal import ChatFrugal, Single
 from lc import (
@@ -450,3 +451,16 @@ async def test_the_models_own_limiters_are_their_own(how: str) -> None:
     first = Fake(model="small", sure=0.1, rate_limiter=own)
     await ask(frugal(first, large(), rate_limiter=whole), how)
     assert (own.acquired, whole.acquired) == (1, 1)
+
+
+@pytest.mark.parametrize("how", ["invoke", "ainvoke"])
+async def test_structured_output_uses_the_cache_given_to_the_wrapper(how: str) -> None:
+    class Number(BaseModel):
+        """A number."""
+
+        value: int
+
+    first = small(calls_tool("Number", {"value": 7}))
+    structured: Any = frugal(first, large(), cache=InMemoryCache()).with_structured_output(Number)
+    assert [(await ask(structured, "seven", how)).value for _ in range(2)] == [7, 7]
+    assert len(first.log) == 1
