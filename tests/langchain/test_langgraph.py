@@ -25,12 +25,26 @@ from pydantic import BaseModel
 from frugal_core.types import Answer, Query
 from langchain_frugal import ChatFrugal
 from langchain_frugal.playground import ChatPlayground
-from lc import USAGE, Fake, accepting, calls_tool, collect, decision, escalating, frugal, joined, large, reasons, small
+from lc import (
+    GRAPH_WAYS,
+    USAGE,
+    Fake,
+    accepting,
+    calls_tool,
+    collect,
+    decision,
+    escalating,
+    frugal,
+    joined,
+    large,
+    reasons,
+    small,
+)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The v3 streaming protocol on Pregel is experimental", "ignore:create_react_agent has been moved"
 )
-both_ways = pytest.mark.parametrize("how", ["sync", "async"])
+both_ways = pytest.mark.parametrize("how", GRAPH_WAYS)
 either = pytest.mark.parametrize("make", [accepting, escalating])
 ANSWER = {accepting: ["the", " small", " answer"], escalating: ["the", " large", " answer"]}
 ASKED: Any = {"messages": [HumanMessage("hi", id="question")]}
@@ -271,6 +285,7 @@ async def test_the_newer_protocol_streams_each_token_once(how: str, make: Callab
 # --- events ---
 
 
+@graph_context
 @either
 async def test_events_of_a_graph(make: Callable[[], Any]) -> None:
     llm, _, _ = make()
@@ -432,6 +447,7 @@ def test_middleware_that_sets_arguments() -> None:
     assert [each["function"]["name"] for each in first.log.calls[0].kwargs["tools"]] == ["add"]
 
 
+@graph_context
 @both_ways
 async def test_an_agents_events_have_no_draft(how: str) -> None:
     llm = frugal(small("SECRET", sure=0.1), looping(large))

@@ -28,6 +28,7 @@ from frugal_core.types import Answer, Query
 from langchain_frugal import BudgetedThreshold, Cascade, ChatFrugal, Margin, Price, SchemaValid
 from langchain_frugal.playground import ChatPlayground
 from lc import (
+    GRAPH_WAYS,
     HOWS,
     PRICES,
     USAGE,
@@ -366,7 +367,7 @@ def test_langchain_25664_what_comes_back_cannot_be_serialized() -> None:
     assert decision(AIMessage.model_validate_json(message.model_dump_json())) == decision(message)
 
 
-@pytest.mark.parametrize("how", ["sync", "async"])
+@pytest.mark.parametrize("how", GRAPH_WAYS)
 async def test_langgraph_2132_7614_inner_calls_leak_into_messages(how: str) -> None:
     llm, _, _ = escalating()
 

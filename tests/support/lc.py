@@ -7,6 +7,7 @@ A `Fake` streams, binds tools and reports usage, model name and log-probabilitie
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import httpx
+import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -244,6 +246,12 @@ def joined(chunks: Sequence[AIMessageChunk]) -> AIMessageChunk:
     """All chunks of a stream as one."""
     return sum(chunks[1:], start=chunks[0])
 
+
+graph_context = pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="before Python 3.11 LangGraph hands its config on to async nodes as an argument only"
+)
+GRAPH_WAYS = ("sync", pytest.param("async", marks=graph_context))
+"""Ways to run a graph whose nodes call a model without passing their config on."""
 
 HOWS = ("invoke", "ainvoke", "stream", "astream", "batch", "abatch")
 """Every way to ask for one answer; see `ask`."""

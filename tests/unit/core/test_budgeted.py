@@ -90,6 +90,14 @@ def test_ties_are_spread_evenly_at_every_tier() -> None:
     assert large(decisions, 3) / 2000 == pytest.approx(0.25, abs=0.02)
 
 
+@pytest.mark.parametrize("call_large", [0.1, 0.3, 0.7])
+def test_equal_scores_are_escalated_at_even_distances(call_large: float) -> None:
+    escalated = 0
+    for number, decision in enumerate(run(BudgetedThreshold(call_large), [0.5] * 500), start=1):
+        escalated += decision.tier == "tier1"
+        assert abs(escalated - call_large * number) < 2.5
+
+
 @pytest.mark.parametrize("tiers", [2, 3])
 def test_a_batch_is_chosen_from_like_a_stream(tiers: int) -> None:
     """All queries of a batch set out together; that must not spend the whole budget on the first of them."""
@@ -207,6 +215,11 @@ def test_a_hard_budget_in_usd_stops_when_only_cheap_calls_are_left() -> None:
     assert decisions[-1].steps[0].reason == "budget_spent"
 
 
+def test_the_last_query_may_take_all_that_remains() -> None:
+    assert large(run(BudgetedThreshold(usd=6.0, queries=2), [1.0, 0.0])) == 1  # 1 + 1 + 10
+    assert large(run(BudgetedThreshold(usd=5.9, queries=2), [1.0, 0.0])) == 0
+
+
 def test_a_hard_budget_does_not_stop_calls_that_are_not_the_dearest() -> None:
     decisions = run(BudgetedThreshold(0.0001, queries=100), [[0.0, 0.0]] * 100, 3)
     assert large(decisions, 3) == 0
@@ -248,6 +261,27 @@ def test_calls_of_a_scorer_are_paid_from_the_budget() -> None:
     assert state["cost"]["0"] == pytest.approx([1000, 2.0])  # an answer of this tier and its sample
     assert state["cost"]["1"] == pytest.approx([large(decisions), 10.0])
     assert state["spent"] == pytest.approx(sum(d.cost_usd or 0.0 for d in decisions))
+
+
+def test_samples_at_every_tier_are_charged_to_their_tier() -> None:
+    threshold = BudgetedThreshold(usd=60.0)
+    decisions = [ask(Cascade(asks_again, threshold), *outcomes(noise(2, seed)))[0] for seed in range(100)]
+    state = threshold.export()
+    assert state["cost"]["0"] == pytest.approx([100, 2.0])
+    assert state["cost"]["1"][1] == pytest.approx(20.0)
+    assert state["spent"] == pytest.approx(sum(decision.cost_usd or 0.0 for decision in decisions))
+
+
+def test_what_is_set_aside_covers_the_escalations_to_be_expected_next() -> None:
+    """Of those that reach the second tier half will go on: 1 + 10 / 2 + 100 / 4 = 31."""
+    for threshold, expected in ((BudgetedThreshold(usd=31.0), 10 + 100 / 2), (BudgetedThreshold(0.25), 1 / 2)):
+        flow = Cascade(recorded, threshold).decide(make_query(3))
+        next(flow)
+        assert flow.send(says(score=None, cost=1.0)).tier == 1
+        assert reserved(threshold) == pytest.approx(expected)
+        assert flow.send(says(score=None, cost=10.0, tier=1)).tier == 2
+        assert reserved(threshold) == pytest.approx(100.0 if threshold.usd else 0.0)  # a call of the dearest tier is counted
+        flow.close()
 
 
 def test_mean_costs_are_those_of_the_answers_so_far() -> None:

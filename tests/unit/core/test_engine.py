@@ -289,6 +289,18 @@ def test_a_stream_without_its_answer_is_an_error_and_not_a_second_call() -> None
     assert script.asked == []
 
 
+async def test_an_awaited_stream_without_its_answer_is_an_error_and_not_a_second_call() -> None:
+    async def stream(call: Call) -> AsyncIterator[str | Answer]:
+        yield "half an answer"
+
+    script = Script([says(), says()])
+    items = adrive_stream(Single(0).decide(make_query(2)), script.aperform, stream)
+    assert await items.__anext__() == "half an answer"
+    with pytest.raises(RuntimeError, match="must end with the whole answer"):
+        await items.__anext__()
+    assert script.asked == []
+
+
 def test_a_plain_iterator_serves_as_stream() -> None:
     items = list(drive_stream(Single(0).decide(make_query(1)), Script([]).perform, lambda call: iter(["a", says("a")])))
     assert items[0] == "a"

@@ -162,6 +162,7 @@ def test_without_a_response_format_braces_are_an_answer() -> None:
 
 def test_text_where_json_was_asked_for_is_scored_as_text() -> None:
     assert margin(PARIS, response_format=JSON) == pytest.approx(0.5)
+    assert margin(token("4", ("5", 0.3), p=0.6), PARIS, response_format=JSON) == pytest.approx(0.3)
 
 
 # No signal

@@ -191,6 +191,7 @@ def test_only_scorers_combine(part: Any) -> None:
 def test_samples_are_charged_to_the_query_as_steps() -> None:
     decision, script = ask(Cascade(Vote(4), 0.5), says("Paris", cost=0.25), says())
     assert [step.reason for step in decision.steps] == ["sample"] * 4 + ["confident"]
+    assert [step.accepted for step in decision.steps] == [False] * 4 + [True]
     assert decision.cost_usd == 1.25
     assert decision.steps[-1].score == 1.0
     assert [call.purpose for call in script.calls] == ["answer"] + ["score"] * 4
