@@ -35,6 +35,7 @@ from lc import (
     decision,
     escalating,
     frugal,
+    graph_context,
     joined,
     large,
     reasons,
