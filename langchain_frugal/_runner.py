@@ -368,8 +368,8 @@ class Runner:
 
     def _serve(self, asking: Asking, decision: Decision, cached: Cached | None) -> Any:
         for step in decision.steps:
-            if step.reason == "no_signal" and step.error is None and step.tier in asking.blind:
-                next(tier for tier in self.tiers if tier.about.name == step.tier).warn_blind()
+            if step.reason == "no_signal" and (step.error or step.tier in asking.blind):
+                next(tier for tier in self.tiers if tier.about.name == step.tier).warn_unscored(step.error)
         return self.shape.serve(replace(decision, cache="miss") if cached else decision)
 
 

@@ -16,9 +16,10 @@ from langchain_core.runnables.base import RunnableBindingBase
 
 from frugal_core.errors import ConfigurationError, FrugalWarning, UnknownModelError
 from frugal_core.pricing import PriceBook, unknown_price_hint
-from frugal_core.types import Call, Tier
+from frugal_core.types import Call, Tier, Usage
 from langchain_frugal._logprobs import logprob_kwargs, missing_logprobs_hint, refuses_logprobs
 
+_TYPICAL = Usage(1000, 500)
 _SHARED = ("temperature", "max_tokens", "stop")
 """Standard parameters that a built model object takes over; others act only while a model is being built."""
 
@@ -98,12 +99,13 @@ class TierModel:
         self.experience.refuses_logprobs = True
         return True
 
-    def warn_blind(self) -> None:
-        """Say once that this tier's answers bring no log-probabilities, and what to do."""
+    def warn_unscored(self, fault: str | None) -> None:
+        """Say once why this tier's answers have no score (a fault of the scorer, else no log-probabilities), and what to do."""
         if self.experience.told:
             return
         self.experience.told = True
-        warnings.warn(missing_logprobs_hint(self.client), FrugalWarning, stacklevel=2)
+        hint = f"{fault} Such answers are escalated." if fault else missing_logprobs_hint(self.client)
+        warnings.warn(hint, FrugalWarning, stacklevel=2)
 
 
 def build_tiers(models: Sequence[Any], prices: PriceBook, parameters: Mapping[str, Any]) -> tuple[TierModel, ...]:
@@ -130,12 +132,16 @@ def build_tiers(models: Sequence[Any], prices: PriceBook, parameters: Mapping[st
     return tuple(_tier(name, runnable, prices) for name, runnable in zip(names, runnables, strict=True))
 
 
-def warn_unpriced(tiers: Sequence[TierModel]) -> None:
-    """Say which tiers have no known price, and what to do."""
+def warn_about_prices(tiers: Sequence[TierModel]) -> None:
+    """Say which tiers have no known price, and whether they stand in the wrong order."""
     for tier in tiers:
         if tier.about.price is None:
             hint = unknown_price_hint(tier.about.model or tier.about.name, _provider(tier.runnable))
             warnings.warn(hint, FrugalWarning, stacklevel=3)
+    first, last = tiers[0].about, tiers[-1].about
+    if first.price and last.price and first.price.cost(_TYPICAL) > last.price.cost(_TYPICAL):
+        hint = f"models begins with the dearer one: {first.name} costs more than {last.name}. Name the cheapest model first."
+        warnings.warn(hint, FrugalWarning, stacklevel=3)
 
 
 def adapted(
@@ -216,7 +222,7 @@ def _from_string(name: str, parameters: Mapping[str, Any]) -> BaseChatModel:
         if not name:
             raise ValueError("It is empty.")  # core makes a model of it that is chosen later
         model = init_chat_model(name, **parameters)
-    except (ValueError, ImportError) as error:
+    except Exception as error:  # a provider's client may want a key and raise what it likes
         raise UnknownModelError(
             f'{name!r} names no model that can be built here: {error} Use "provider:model", such as "openai:gpt-4o-mini", with '
             "that provider's package installed, or give the model object itself."

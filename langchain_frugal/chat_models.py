@@ -32,7 +32,7 @@ from langchain_frugal._llm_cache import CacheEntry, cache_in_use, cache_prompt
 from langchain_frugal._messages import MessageShape
 from langchain_frugal._profiles import common_profile
 from langchain_frugal._runner import Runner
-from langchain_frugal._tiers import TierModel, adapted, build_tiers, copied, identity, warn_unpriced
+from langchain_frugal._tiers import TierModel, adapted, build_tiers, copied, identity, warn_about_prices
 from langchain_frugal.structured import StructuredCascade, StructuredShape
 
 _PARAMETERS = ("temperature", "max_tokens", "stop", "timeout", "max_retries", "api_key", "streaming")
@@ -111,7 +111,11 @@ class ChatFrugal(BaseChatModel):
         self._runner = runner
         if self.profile is None:
             self.profile = common_profile([tier.model for tier in runner.tiers])
-        warn_unpriced(runner.tiers)
+        warn_about_prices(runner.tiers)
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        yield "models", [tier.about.name for tier in self._runner.tiers]
+        yield "policy", self._runner.policy
 
     @model_validator(mode="after")
     def _set_frugal_version(self) -> Self:

@@ -125,17 +125,20 @@ def run(arguments: argparse.Namespace, console: Console, messages: Console) -> i
     Raises:
         ConfigurationError: An argument is wrong, or a live model cannot be built.
     """
-    number = arguments.questions or (_LIVE_QUESTIONS if arguments.live else _QUESTIONS)
+    default = _LIVE_QUESTIONS if arguments.live else _QUESTIONS
+    number = default if arguments.questions is None else arguments.questions
     if number < 1:
         raise ConfigurationError(f"--questions {number} is out of range: give 1 or more.")
-    drawn = generate(number + (0 if arguments.live else min(_CALIBRATION, 5 * number)), seed=_SEED)
+    if not arguments.plot.resolve().parent.is_dir():
+        raise ConfigurationError(f"--plot {arguments.plot}: there is no folder {arguments.plot.resolve().parent}.")
+    drawn = generate(number + (0 if arguments.live else _CALIBRATION), seed=_SEED)
     questions, calibration = drawn[:number], drawn[number:]
     if arguments.live:
         if len(arguments.live) < 2:
             raise ConfigurationError("--live takes two models or more, cheapest first.")
+        models: list[Any] = [tier.client for tier in ChatFrugal(models=arguments.live)._runner.tiers]
         if not _agreed(arguments.live, questions, console, ask=not arguments.yes):
             return 1
-        models: list[Any] = list(arguments.live)
     else:
         models = [ChatPlayground(model=name) for name in MODEL_NAMES]
     contest = _Contest(models, messages, _INSTRUCTION if arguments.live else "")
@@ -177,7 +180,7 @@ class _Contest:
             dynamic = self._ask(f"cascade, call_large={_CALL_LARGE}", budgeted, questions, progress)
             share = _share(cascade, small, large)
             router = self._llm(policy=RandomRouter(share, seed=_SEED))
-            at_random = self._ask("random, same cost", router, questions, progress)
+            at_random = self._ask("random routing", router, questions, progress)
         self.thresholds = thresholds
         return [large, small, at_random, cascade, dynamic], calibrated
 
@@ -322,8 +325,9 @@ def _table(results: Sequence[Result], thresholds: Sequence[float]) -> Table:
     if thresholds:
         chosen = ", ".join(f"{threshold:.2f}" for threshold in thresholds)
         table.caption += (
-            f"\nThe calibrated thresholds ({chosen}) were chosen on other questions, to be right there at most {_LOSS:.0%} "
-            "less often than the large model."
+            f"\nThe calibrated thresholds ({chosen}) were chosen on {_CALIBRATION} other questions, so as to be right at most "
+            f"{_LOSS:.0%} less often than the large model there. Random routing has the share of large calls that costs as "
+            "much as that cascade on average."
         )
     table.caption_justify = "left"
     return table

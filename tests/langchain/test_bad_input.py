@@ -252,7 +252,10 @@ WRONG: dict[str, Any] = {
 @each_way
 @pytest.mark.parametrize("scorer", WRONG)
 async def test_a_wrong_score_is_no_confidence(how: str, scorer: str) -> None:
-    message = await ask(frugal(small(), large(), scorer=WRONG[scorer]), how)
+    llm = frugal(small(), large(), scorer=WRONG[scorer])
+    with pytest.warns(FrugalWarning, match="The scorer .* Such answers are escalated"):
+        message = await ask(llm, how)
+    await ask(llm, how)  # says so once
     assert reasons(message) == [("small", "no_signal"), ("large", "last_tier")]
     assert "The scorer" in decision(message)["steps"][0]["error"]
 
@@ -403,3 +406,25 @@ async def test_usage_that_is_odd(how: str) -> None:
     answer = AIMessage("x", usage_metadata={"input_tokens": 0, "output_tokens": 0, "total_tokens": 0})
     message = await ask(frugal(small(answer), large()), how)
     assert decision(message)["cost_usd"] == 0.0
+
+
+def test_a_scorer_that_is_a_class_or_async_is_refused() -> None:
+    async def later(query: object, answer: object) -> float:
+        return 1.0
+
+    with pytest.raises(ConfigurationError, match=r"scorer=Margin is a class: give an object of it, Margin\(…\)"):
+        frugal(small(), large(), scorer=Margin)
+    with pytest.raises(ConfigurationError, match="scorer=later is async"):
+        frugal(small(), large(), scorer=later)
+
+
+def test_the_dearer_model_first_is_pointed_out() -> None:
+    with pytest.warns(FrugalWarning, match="large costs more than small. Name the cheapest model first"):
+        frugal(large(), small())
+
+
+def test_a_wrapper_and_its_policy_say_what_they_are() -> None:
+    assert repr(frugal(small(), large(), call_large=0.2)) == (
+        "ChatFrugal(models=['small', 'large'], policy=Cascade(Margin(classes=None, tokens=1, ignore_overlaps=True), "
+        "BudgetedThreshold(call_large=0.2), on_missing='escalate'))"
+    )

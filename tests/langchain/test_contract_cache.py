@@ -230,7 +230,7 @@ def pairs() -> dict[str, tuple[ChatFrugal, ChatFrugal, InMemoryCache]]:
     adaptive: dict[str, Any] = {"prices": PRICES, "cache": cache}
     other_models = {
         "models": ([small(), large()], [small("other"), large()]),
-        "order": ([small(), large()], [large(), small()]),
+        "order": ([small(), small("b"), large()], [small("b"), small(), large()]),
         "number": ([small(), large()], [small()]),
         "temperature": ([small(), large()], [small(temperature=1), large()]),
         "binding": ([small(), large()], [small().bind(seed=1), large()]),

@@ -213,6 +213,7 @@ def test_evaluate_does_not_load_plugins(monkeypatch, tiny, capsys):
 def demo(monkeypatch):
     pytest.importorskip("langchain_core")
     plugged(monkeypatch, "langchain_frugal.demo")
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
 
 
 def test_demo(demo, tmp_path, capsys):
@@ -228,6 +229,8 @@ def test_demo(demo, tmp_path, capsys):
     ("arguments", "seen"),
     [
         (["--questions", "-1"], "--questions -1 is out of range"),
+        (["--questions", "0"], "--questions 0 is out of range"),
+        (["--plot", "no/such/folder/x.png"], "--plot no/such/folder/x.png: there is no folder"),
         (["--live", "openai:gpt-4o"], "--live takes two models or more"),
         (["--live", "openai:gpt-4o-mini", "openai:gpt-4o"], "--live spends money and nobody is here to agree: add --yes"),
         (["--live", "nonsense", "openai:gpt-4o", "--yes", "--questions", "1"], "'nonsense' names no model"),
@@ -238,8 +241,17 @@ def test_demo_refuses(demo, capsys, arguments, seen):
     assert seen in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.filterwarnings("ignore:No price is known")
 def test_demo_shows_the_cost_before_it_asks(demo, capsys):
-    main(["demo", "--live", "openai:gpt-4o-mini", "unheard-of"])
+    main(["demo", "--live", "openai:gpt-4o-mini", "openai:unheard-of"])
     out = " ".join(capsys.readouterr().out.split())
     assert "openai:gpt-4o-mini: at most 60 calls, about $0.00" in out
-    assert "unheard-of: its price is unknown" in out
+    assert "openai:unheard-of: its price is unknown" in out
+
+
+def test_demo_names_a_missing_key_before_the_cost(demo, monkeypatch, capsys):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert main(["demo", "--live", "openai:gpt-4o-mini", "openai:gpt-4o", "--yes"]) == 2
+    out, err = capsys.readouterr()
+    assert "Missing credentials" in err
+    assert "calls" not in out

@@ -34,7 +34,8 @@ class BudgetedThreshold(Threshold):
         usd: Instead: mean USD per query over all tiers, cheap calls included.
         queries: Length of the job, if it is known. It makes the budget a hard one: when what remains covers only cheap calls,
             nothing is escalated any more, however unsure.
-        warm_up: Number of first scores of each tier that are reported as `"warm_up"`; their ranks say little yet.
+        warm_up: Number of first scores of each tier that are reported as `"warm_up"`, with no threshold: they are ranked among
+            scores spread evenly over [0, 1] as well, which weigh less with every query.
 
     Raises:
         ConfigurationError: Not exactly one of `call_large` and `usd`, or one out of range.
@@ -72,6 +73,12 @@ class BudgetedThreshold(Threshold):
             self._large = 0  # calls of the dearest tier
             self._spent = 0.0  # USD
             self._cost: dict[int, tuple[int, float]] = {}  # tier: (calls, mean USD)
+
+    def __repr__(self) -> str:
+        given = ", ".join(
+            f"{name}={value!r}" for name, value in self.state().items() if value is not None and name != "warm_up"
+        )
+        return f"BudgetedThreshold({given})"
 
     def export(self) -> dict[str, Any]:
         """All that was learned from the traffic, as plain JSON data."""
@@ -140,9 +147,10 @@ class BudgetedThreshold(Threshold):
             below = scores.bisect_left(score)
             ties = scores.bisect_right(score) - below
             scores.add(score)
-            rank = (below + len(scores) * _GOLDEN % 1 * (ties + 1)) / len(scores)
-            threshold = float(scores[min(len(scores) - 1, int(share * len(scores)))])
+            prior = max(0, self.warm_up + 1 - len(scores))  # scores not yet seen are thought to be spread evenly over [0, 1]
+            rank = (below + len(scores) * _GOLDEN % 1 * (ties + 1) + prior * score) / (len(scores) + prior)
             warming = len(scores) <= self.warm_up
+            threshold = None if warming else float(scores[min(len(scores) - 1, int(share * len(scores)))])
             if rank >= share or not self._affordable(query, answer, following):
                 reason = "warm_up" if warming else "confident" if rank >= base else "budget_spent"
                 return Verdict(True, threshold, reason)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -52,11 +53,18 @@ class Cascade(Policy):
             raise ConfigurationError(f'on_missing={on_missing!r} must be "escalate", "accept" or "raise".')
         if scorer is not None and not callable(scorer):
             raise ConfigurationError(f"scorer={scorer!r} must be a scorer or a function (query, answer) -> float | None.")
+        if isinstance(scorer, type):
+            raise ConfigurationError(f"scorer={scorer.__name__} is a class: give an object of it, {scorer.__name__}(…).")
+        if inspect.iscoroutinefunction(scorer):
+            raise ConfigurationError(f"scorer={scorer.__name__} is async: a scorer is a plain function, or yields its calls.")
         self.scorer: ScoreFunction = Margin() if scorer is None else scorer
         self.threshold = BudgetedThreshold(0.3) if threshold is None else as_threshold(threshold)
         self.on_missing = on_missing
         self.escalate_on = escalate_on
         self._escalates: Callable[[Exception], bool] = escalation_rule(escalate_on)
+
+    def __repr__(self) -> str:
+        return f"Cascade({self.scorer!r}, {self.threshold!r}, on_missing={self.on_missing!r})"
 
     @property
     def needs_logprobs(self) -> bool:
@@ -117,7 +125,8 @@ class Cascade(Policy):
         if flaw is not None:
             verdict = self.threshold.forced(query, answer, following)
             kept = verdict is not None and verdict.accept
-            trace.answered(answer, "budget_spent" if kept else flaw, accepted=kept, error=answer.parsing_error)
+            problem = answer.parsing_error or (f"The answer is {flaw}." if kept else None)
+            trace.answered(answer, "budget_spent" if kept else flaw, accepted=kept, error=problem)
             return kept, verdict.reserved if verdict else 0.0
         before = trace.spent_usd
         score, problem = yield from evaluate(self.scorer, query, answer, trace)

@@ -144,6 +144,9 @@ def test_the_reported_threshold_agrees_with_the_verdict(scores: list[float]) -> 
     for decision in run(BudgetedThreshold(0.4), scores):
         step = decision.steps[0]
         assert step.score is not None
+        if step.reason == "warm_up":
+            assert step.threshold is None
+            continue
         assert step.threshold is not None
         assert step.score >= step.threshold if step.accepted else step.score <= step.threshold
 
@@ -206,6 +209,8 @@ def test_a_flawed_answer_is_served_once_a_hard_budget_is_spent_and_says_why() ->
     decision, script = ask(policy, says("{", parsing_error="no JSON"), says())
     assert script.asked == [0]
     assert (decision.steps[0].reason, decision.steps[0].error) == ("budget_spent", "no JSON")
+    decision, _ = ask(policy, says("cut o", finish_reason="length"), says())
+    assert (decision.steps[0].reason, decision.steps[0].error) == ("budget_spent", "The answer is truncated.")
 
 
 def test_a_hard_budget_in_usd_stops_when_only_cheap_calls_are_left() -> None:
@@ -261,6 +266,16 @@ def test_calls_of_a_scorer_are_paid_from_the_budget() -> None:
     assert state["cost"]["0"] == pytest.approx([1000, 2.0])  # an answer of this tier and its sample
     assert state["cost"]["1"] == pytest.approx([large(decisions), 10.0])
     assert state["spent"] == pytest.approx(sum(d.cost_usd or 0.0 for d in decisions))
+
+
+def test_a_sample_of_unknown_cost_is_left_out_of_the_budget() -> None:
+    def asks_the_next(query: Query, answer: Answer) -> Scoring:
+        yield Call(answer.tier + 1, query)
+        return 0.0
+
+    threshold = BudgetedThreshold(usd=5.0)
+    ask(Cascade(asks_the_next, threshold), says(cost=1.0), TimeoutError("slow"), says(cost=100.0))
+    assert threshold.export()["cost"]["0"] == [1, 1.0]
 
 
 def test_samples_at_every_tier_are_charged_to_their_tier() -> None:
@@ -534,3 +549,9 @@ def test_a_budget_below_the_cheapest_call_is_refused() -> None:
 
 def test_a_verdict_is_a_plain_tuple() -> None:
     assert Verdict(True, 0.5, "confident") == (True, 0.5, "confident", 0.0)
+
+
+@pytest.mark.parametrize(("score", "accepted"), [(0.05, False), (0.95, True)])
+def test_the_first_answer_of_all_is_judged_by_its_score(score: float, accepted: bool) -> None:
+    step = run(BudgetedThreshold(0.3), [score])[0].steps[0]
+    assert (step.reason, step.accepted) == ("warm_up", accepted)

@@ -136,7 +136,7 @@ def test_estimated_usage_makes_an_estimated_baseline() -> None:
 
 
 def test_a_decision_is_plain_json_and_holds_no_answer() -> None:
-    decision, _ = ask(cascade(), HTTPError(429), says("a secret", score=0.1), says())
+    decision, _ = ask(cascade(), HTTPError(429), says("a secret", score=0.1), says("another secret"))
     data = json.loads(json.dumps(decision.to_dict(), allow_nan=False))
     assert data["tier"] == "tier2"
     assert data["policy"] == "cascade"
@@ -144,8 +144,23 @@ def test_a_decision_is_plain_json_and_holds_no_answer() -> None:
     assert data["steps"][1]["score"] == 0.1
     assert data["steps"][1]["threshold"] == 0.5
     assert data["steps"][1]["input_tokens"] == 1000
+    assert [step["estimated"] for step in data["steps"]] == [False] * 3
+    assert data["baseline_estimated"] is False
     assert "secret" not in json.dumps(data)
     assert "secret" not in repr(decision)
+
+
+def test_a_decision_is_its_trace_whatever_the_answer_says() -> None:
+    policy = cascade()
+    assert ask(policy, says("one", 0.9), says())[0] == ask(policy, says("other", 0.9), says())[0]
+    assert ask(policy, says("one", 0.9), says())[0] != ask(policy, says("one", 0.8), says())[0]
+
+
+def test_a_failed_call_took_as_long_as_it_was_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 102.5, 103.0, 110.0])
+    monkeypatch.setattr("frugal_core.decision.perf_counter", lambda: next(clock))
+    decision, _ = ask(cascade(), HTTPError(429), says())
+    assert decision.steps[0].latency_s == 2.5
 
 
 def test_a_decision_of_the_cache_has_no_tier() -> None:
@@ -213,12 +228,12 @@ def from_botocore(status: int) -> Exception:
 
 
 @pytest.mark.parametrize("make", [HTTPError, with_response, from_requests, from_httpx, from_google, from_botocore])
-@pytest.mark.parametrize("status", [400, 429, 503])
+@pytest.mark.parametrize("status", [100, 400, 429, 503, 599])
 def test_the_http_status_is_found(make: Any, status: int) -> None:
     assert http_status(make(status)) == status
 
 
-@pytest.mark.parametrize("value", [None, True, "429", 42, 600, 4290])
+@pytest.mark.parametrize("value", [None, True, "429", 42, 99, 600, 4290])
 def test_what_is_no_http_status_is_none(value: Any) -> None:
     error = Exception("refused")
     error.code = value  # type: ignore[attr-defined]

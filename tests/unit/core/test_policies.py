@@ -49,6 +49,11 @@ def test_single_lets_failures_rise() -> None:
         ask(Single(0), TimeoutError("slow"), says())
 
 
+def test_single_is_the_dearest_model_unless_told_and_needs_no_logprobs() -> None:
+    assert ask(Single(), says(), says(), says())[1].asked == [2]
+    assert not Single().needs_logprobs
+
+
 # RandomRouter
 
 
