@@ -15,7 +15,7 @@ from langchain_core.runnables.utils import coro_with_context
 
 from frugal_core.decision import Decision
 from frugal_core.types import Answer, Call, Query
-from langchain_frugal._convert import Conversation, system_prompt, to_messages
+from langchain_frugal._convert import Conversation, from_query, system_prompt, to_messages
 from langchain_frugal._gate import Gate, gated
 from langchain_frugal._history import clean_history
 from langchain_frugal._tiers import TierModel
@@ -94,7 +94,7 @@ class Asking:
         if collector is None:
             yield self.perform(call)
             return
-        for chunk in self.called(tier, call).stream(self._input_for(tier), self._config, **self._kwargs(tier, call)):
+        for chunk in self.called(tier, call).stream(self._input_for(tier, call), self._config, **self._kwargs(tier, call)):
             passed = collector.push(chunk)
             if passed is not None:
                 yield passed
@@ -108,7 +108,9 @@ class Asking:
         if collector is None:
             yield await self.aperform(call)
             return
-        async for chunk in self.called(tier, call).astream(self._input_for(tier), self._config, **self._kwargs(tier, call)):
+        async for chunk in self.called(tier, call).astream(
+            self._input_for(tier, call), self._config, **self._kwargs(tier, call)
+        ):
             passed = collector.push(chunk)
             if passed is not None:
                 yield passed
@@ -131,7 +133,7 @@ class Asking:
     def batch_item(self, call: Call) -> tuple[Any, RunnableConfig, dict[str, Any]]:
         """Input, config and arguments of a call that a batch makes."""
         tier, config, _ = self._tier(call)
-        return self._input_for(tier), config, self._kwargs(tier, call)
+        return self._input_for(tier, call), config, self._kwargs(tier, call)
 
     def read(self, call: Call, output: Any, latency_s: float) -> Answer:
         """Answer from what a call returned."""
@@ -142,15 +144,17 @@ class Asking:
 
     def _invoke(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
         if not gates:
-            return self.called(tier, call).invoke(self._input_for(tier), config, **self._kwargs(tier, call))
+            return self.called(tier, call).invoke(self._input_for(tier, call), config, **self._kwargs(tier, call))
         with set_config_context(config) as context:  # else core would find the ungated handlers in the context
-            return context.run(self.called(tier, call).invoke, self._input_for(tier), config, **self._kwargs(tier, call))
+            return context.run(self.called(tier, call).invoke, self._input_for(tier, call), config, **self._kwargs(tier, call))
 
     async def _ainvoke(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
         if not gates:
-            return await self.called(tier, call).ainvoke(self._input_for(tier), config, **self._kwargs(tier, call))
+            return await self.called(tier, call).ainvoke(self._input_for(tier, call), config, **self._kwargs(tier, call))
         with set_config_context(config) as context:
-            reply = context.run(self.called(tier, call).ainvoke, self._input_for(tier), config, **self._kwargs(tier, call))
+            reply = context.run(
+                self.called(tier, call).ainvoke, self._input_for(tier, call), config, **self._kwargs(tier, call)
+            )
             return await coro_with_context(reply, context)
 
     def _tier(self, call: Call) -> tuple[TierModel, RunnableConfig, list[Gate]]:
@@ -169,7 +173,9 @@ class Asking:
     def _accepted_gates(self, decision: Decision) -> Sequence[Gate]:
         return self._gates.get(decision.answer.tier, ()) if self._gates else ()
 
-    def _input_for(self, tier: TierModel) -> LanguageModelInput:
+    def _input_for(self, tier: TierModel, call: Call) -> LanguageModelInput:
+        if call.query is not self.query:
+            return from_query(call.query)
         if tier.model is None:  # a chain's first step is to find the same whatever the caller gave: messages
             return self._messages or to_messages(self._input)
         if self._messages is None:

@@ -78,6 +78,12 @@ def to_messages(input: LanguageModelInput) -> list[BaseMessage]:
     return messages
 
 
+def from_query(query: Query) -> list[BaseMessage]:
+    """A question that a scorer made up, as messages."""
+    system: list[BaseMessage] = [SystemMessage(query.system)] if query.system else []
+    return [*system, *(AIMessage(m.text) if m.role == "assistant" else HumanMessage(m.text) for m in query.messages)]
+
+
 def system_prompt(messages: Sequence[BaseMessage]) -> str:
     """All system messages, in order."""
     return "\n".join(text_of(message) for message in messages if isinstance(message, SystemMessage))

@@ -6,6 +6,7 @@ import builtins
 import importlib.metadata
 import inspect
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 
 import frugal_core
 import langchain_frugal
+from frugal_core.types import Answer, Call, Message, Query
 from langchain_frugal import ChatFrugal, UnknownModelError
 from langchain_frugal.playground import ChatPlayground
 from lc import (
@@ -310,3 +312,19 @@ def test_names_without_the_package_that_builds_them(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "langchain.chat_models", None)
     with pytest.raises(UnknownModelError, match=r"needs the package langchain: pip install 'langchain-frugal\[models\]'"):
         ChatFrugal(["openai:gpt-4o-mini"])
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_a_scorer_may_ask_a_question_of_its_own(how: str) -> None:
+    def verified(query: Query, answer: Answer) -> Any:
+        asked = Message("user", f"Is {answer.text!r} right?")
+        reply = yield Call(answer.tier, replace(query, messages=(asked,), system="Say yes or no."), purpose="score")
+        return 1.0 if "small" in reply.text else 0.0
+
+    first = small()
+    message = await ask(frugal(first, large(), scorer=verified, threshold=0.5), how, "hi")
+    assert reasons(message) == [("small", "sample"), ("small", "confident")]
+    assert [[m.text for m in call.messages] for call in first.log.calls] == [
+        ["hi"],
+        ["Say yes or no.", "Is 'the small answer' right?"],
+    ]
