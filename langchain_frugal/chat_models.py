@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,20 +22,17 @@ from typing_extensions import Self
 import frugal_core
 from frugal_core.errors import ConfigurationError
 from frugal_core.policies import Policy
-from frugal_core.policies.settings import POLICY_SETTINGS, policy_from
-from frugal_core.pricing import PriceBook
 from frugal_core.tokens import count_messages, count_tokens
+from langchain_frugal._build import SETTINGS, build_runner, refuse_unknown
 from langchain_frugal._convert import Conversation, system_prompt, to_messages
 from langchain_frugal._events import astream_v3, stream_v3
 from langchain_frugal._llm_cache import CacheEntry, cache_in_use, cache_prompt
 from langchain_frugal._messages import MessageShape
 from langchain_frugal._profiles import common_profile
 from langchain_frugal._runner import Runner
-from langchain_frugal._tiers import TierModel, adapted, build_tiers, copied, identity, warn_about_prices
+from langchain_frugal._tiers import TierModel, adapted, copied, identity, warn_about_prices
 from langchain_frugal.structured import StructuredCascade, StructuredShape
 
-_PARAMETERS = ("temperature", "max_tokens", "stop", "timeout", "max_retries", "api_key", "streaming")
-_SETTINGS = frozenset({"models", "reference", "prices", *_PARAMETERS, *POLICY_SETTINGS})
 _DISPLAY = ("tools", "tool_choice", "ls_structured_output_format", "structured_output_format")
 """Arguments that a tool binding carries for others to read; the tiers are bound already."""
 
@@ -103,9 +99,9 @@ class ChatFrugal(BaseChatModel):
 
     def __init__(self, models: Sequence[Any] = (), **kwargs: Any) -> None:
         """Build the wrapper; see the class."""
-        _refuse_unknown(kwargs, type(self).model_fields)
+        refuse_unknown(kwargs, type(self).model_fields)
         kwargs["shared"] = kwargs.get("shared") or {}
-        runner = _build(models, kwargs)
+        runner = build_runner(models, kwargs)
         kwargs["models"] = models
         super().__init__(**kwargs)
         self._runner = runner
@@ -126,10 +122,10 @@ class ChatFrugal(BaseChatModel):
         """A copy, with other settings if wanted. What thresholds learn is shared with it."""
         copy = super().model_copy(update=update, deep=deep)
         copy.__dict__.pop("_serialized", None)  # cached by core; it would name the settings of the original
-        changed = set(update or ()) & _SETTINGS
+        changed = set(update or ()) & SETTINGS
         if changed and self._runner.untooled:
             raise ConfigurationError(f"{', '.join(sorted(changed))} cannot change once tools are bound: change it, then bind.")
-        runner = _build(copy.models, copy.__dict__) if changed else self._runner
+        runner = build_runner(copy.models, copy.__dict__) if changed else self._runner
         copy._runner = replace(runner, shape=MessageShape(copy.output_version))
         if "models" in changed and "profile" not in (update or ()):
             copy.profile = common_profile([tier.model for tier in runner.tiers])
@@ -402,54 +398,6 @@ def _given(runner: Runner, stop: list[str] | None, kwargs: dict[str, Any]) -> di
     if runner.untooled:
         kwargs = {name: value for name, value in kwargs.items() if name not in _DISPLAY}
     return kwargs if stop is None else {**kwargs, "stop": stop}
-
-
-def _build(models: Sequence[Any], settings: Mapping[str, Any]) -> Runner:
-    """Tiers and policy for what the user gave, everything checked."""
-    shared, prices = settings["shared"], settings.get("prices")
-    parameters = {name: settings.get(name) for name in _PARAMETERS}
-    parts = (*(models if isinstance(models, (list, tuple)) else [models]), prices, *parameters.values())
-    tiers: tuple[TierModel, ...] = _remembered(shared, parts, lambda: build_tiers(models, _price_book(prices), parameters))
-    reference = settings.get("reference", -1)
-    if type(reference) is not int or not -len(tiers) <= reference < len(tiers):
-        raise ConfigurationError(f"reference={reference!r} is no index of the {len(tiers)} models: 0 to {len(tiers) - 1}.")
-    parts = ("policy", *(settings.get(name) for name in POLICY_SETTINGS))
-    policy: Policy = _remembered(shared, parts, lambda: policy_from(settings))
-    policy.check([tier.about for tier in tiers])
-    return Runner(tiers, policy, reference % len(tiers), MessageShape(settings.get("output_version")))
-
-
-def _remembered(shared: dict[Any, Any], parts: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-    """What was made of these parts before, by this object or one it was copied from; else made now."""
-    key = _key(parts)
-    if key not in shared:
-        shared.setdefault(key, (parts, make()))  # the parts are kept, so that no other object can take on their id
-    return shared[key][1]
-
-
-def _key(part: Any) -> Any:
-    """What tells parts apart: numbers, texts and lists of them by value, all else by being another object."""
-    if isinstance(part, (list, tuple)):
-        return tuple(map(_key, part))
-    return part if part is None or isinstance(part, (int, float, str)) else id(part)
-
-
-def _price_book(prices: Any) -> PriceBook:
-    if prices is None:
-        return PriceBook.default()
-    if isinstance(prices, PriceBook):
-        return prices
-    if not isinstance(prices, Mapping):
-        raise ConfigurationError(f"prices={prices!r} must map model names to (input, output) in USD per million tokens.")
-    return PriceBook.default().override(prices)
-
-
-def _refuse_unknown(given: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
-    unknown = [name for name in given if name not in fields]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], fields, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigurationError(f"ChatFrugal has no argument {unknown[0]!r}.{hint}")
 
 
 def _openai_tool(tool: Any) -> dict[str, Any]:
