@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, overload
 
 from langchain_core.language_models import LanguageModelInput
@@ -11,7 +12,7 @@ from langchain_core.prompt_values import PromptValue
 
 from frugal_core.errors import ConfigurationError
 from frugal_core.tokens import estimate_usage
-from frugal_core.types import Answer, Message, Query, Role, ToolCall, Usage
+from frugal_core.types import Answer, Message, Query, Role, Tier, ToolCall, Usage
 from langchain_frugal._logprobs import extract_logprobs
 
 M = TypeVar("M", bound=AIMessage)
@@ -105,27 +106,31 @@ def to_answer(
     message: AIMessage, query: Query, tier: int, latency_s: float, *, parsed: Any = None, parsing_error: str | None = None
 ) -> Answer:
     """A tier's reply in the core's form, with its cost."""
-    text = text_of(message)
+    text, about, usage = text_of(message), query.tiers[tier], _reported_usage(message)
     answer = Answer(
         text or (_OBJECT if _has_media(message.content) else ""),
         _tool_calls(message),
         extract_logprobs(message),
-        latency_s=latency_s,
+        usage,
+        None if usage is None else _cost(message, usage, about),
+        latency_s,
         finish_reason=_finish_reason(message.response_metadata),
         parsed=parsed,
         parsing_error=parsing_error,
         tier=tier,
         raw=message,
     )
-    usage, cost = _usage_and_cost(message, query, answer)
-    object.__setattr__(answer, "usage", usage)
-    object.__setattr__(answer, "cost_usd", cost)
+    if usage is None:
+        usage = estimate_usage(query, answer, about.model)
+        answer = replace(answer, usage=usage, cost_usd=_cost(message, usage, about))
     return answer
 
 
 def to_chunk(message: AIMessage) -> AIMessageChunk:
     """A whole message as the only chunk of a stream."""
     fields = {name: value for name, value in message.__dict__.items() if name in AIMessageChunk.model_fields and name != "type"}
+    if fields["usage_metadata"] is not None and "input_tokens" not in fields["usage_metadata"]:
+        fields["usage_metadata"] = None  # core's mark of a cache hit without usage, which no chunk takes
     return AIMessageChunk(**{**fields, "chunk_position": "last"})
 
 
@@ -134,17 +139,19 @@ def with_metadata(message: M, frugal: Mapping[str, Any]) -> M:
     return message.model_copy(update={"response_metadata": {**message.response_metadata, "frugal": frugal}})
 
 
-def _usage_and_cost(message: AIMessage, query: Query, answer: Answer) -> tuple[Usage, float | None]:
-    about = query.tiers[answer.tier]
+def _reported_usage(message: AIMessage) -> Usage | None:
+    """Tokens by the provider's count; `None` where it gave none. Core marks a cache hit by `total_cost` alone."""
     reported = message.usage_metadata
-    if reported is None:
-        usage = estimate_usage(query, answer, about.model)
-    else:
-        details = reported.get("input_token_details") or {}
-        usage = Usage(reported["input_tokens"], reported["output_tokens"], details.get("cache_read") or 0)
-        if reported.get("total_cost") == 0:  # LangChain's mark of a reply from its LLM cache
-            return usage, 0.0
-    return usage, None if about.price is None else about.price.cost(usage)
+    if not reported or "input_tokens" not in reported:
+        return None
+    details = reported.get("input_token_details") or {}
+    return Usage(reported["input_tokens"], reported["output_tokens"], details.get("cache_read") or 0)
+
+
+def _cost(message: AIMessage, usage: Usage, about: Tier) -> float | None:
+    if message.usage_metadata and message.usage_metadata.get("total_cost") == 0:  # core's mark of a reply from its LLM cache
+        return 0.0
+    return None if about.price is None else about.price.cost(usage)
 
 
 def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:

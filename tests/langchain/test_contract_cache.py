@@ -9,6 +9,7 @@ import pytest
 from langchain_core.caches import BaseCache, InMemoryCache
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.globals import set_llm_cache
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
 from langchain_core.outputs import Generation
 from langchain_core.prompts import ChatPromptTemplate
@@ -464,3 +465,28 @@ async def test_structured_output_uses_the_cache_given_to_the_wrapper(how: str) -
     structured: Any = frugal(first, large(), cache=InMemoryCache()).with_structured_output(Number)
     assert [(await ask(structured, "seven", how)).value for _ in range(2)] == [7, 7]
     assert len(first.log) == 1
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_a_tiers_own_cache_hit_costs_nothing_even_without_usage(how: str) -> None:
+    """Core marks such a hit by a usage of nothing but `total_cost`."""
+    tier = FakeListChatModel(responses=["Paris"], cache=InMemoryCache())
+    llm = ChatFrugal(
+        [tier, large()], scorer=lambda query, answer: 1.0, threshold=0.5, prices={**PRICES, "FakeListChatModel": (1, 1)}
+    )
+    first, second = [decision(await ask(llm, how, "hi"))["steps"][0] for _ in range(2)]
+    assert first["cost_usd"] > 0
+    assert second["cost_usd"] == 0
+    assert first["estimated"]
+    assert second["estimated"]
+    assert second["input_tokens"] == first["input_tokens"] > 0
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_a_hit_on_an_answer_without_usage(how: str) -> None:
+    tiers = [FakeListChatModel(responses=["Paris"]), large()]
+    prices = {**PRICES, "FakeListChatModel": (1, 1)}
+    llm = ChatFrugal(tiers, scorer=lambda query, answer: 1.0, threshold=0.5, prices=prices, cache=InMemoryCache())
+    await ask(llm, "invoke", "hi")
+    hit = await ask(llm, how, "hi")
+    assert (hit.content, decision(hit)["cache"], decision(hit)["cost_usd"]) == ("Paris", "hit", 0.0)
