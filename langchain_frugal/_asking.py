@@ -14,10 +14,12 @@ from langchain_core.runnables.config import patch_config, set_config_context
 from langchain_core.runnables.utils import coro_with_context
 
 from frugal_core.decision import Decision
-from frugal_core.types import Answer, Call, Query
-from langchain_frugal._convert import Conversation, from_query, system_prompt, to_messages
+from frugal_core.tiers import has_rivals
+from frugal_core.types import Answer, Call, Query, samples
+from langchain_frugal._convert import conversation, from_query, system_prompt, to_messages
 from langchain_frugal._gate import Gate, gated
 from langchain_frugal._history import clean_history
+from langchain_frugal._messages import MessageShape
 from langchain_frugal._tiers import TierModel
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Asking:
         self.blind: set[str] = set()  # names of the tiers that answered without log-probabilities to compare
         self.live: Collector | None = None
         self.query = Query(
-            Conversation(self._messages or str(input)),
+            conversation(self._messages or str(input)),
             runner.abouts,
             runner.reference,
             system_prompt(self._messages) if self._messages else "",
@@ -64,11 +66,11 @@ class Asking:
         tier, config, gates = self._tier(call)
         since = perf_counter()
         try:
-            output = self._invoke(tier, call, config, gates)
+            output = self._invoked(tier, call, config, gates)
         except Exception as error:
             if not tier.forgoes_logprobs(error):
                 raise
-            output = self._invoke(tier, call, config, gates)
+            output = self._invoked(tier, call, config, gates)
         return self.read(call, output, perf_counter() - since)
 
     async def aperform(self, call: Call) -> Answer:
@@ -79,22 +81,22 @@ class Asking:
         tier, config, gates = self._tier(call)
         since = perf_counter()
         try:
-            output = await self._ainvoke(tier, call, config, gates)
+            output = await self._ainvoked(tier, call, config, gates)
         except Exception as error:
             if not tier.forgoes_logprobs(error):
                 raise
-            output = await self._ainvoke(tier, call, config, gates)
+            output = await self._ainvoked(tier, call, config, gates)
         return self.read(call, output, perf_counter() - since)
 
     def stream(self, call: Call) -> Iterator[Any]:
         """Make a final call: its chunks as they come, then the whole answer."""
-        tier = self._runner.tiers[call.tier]
+        tier = self._asked(call)
         since = perf_counter()
         self.live = collector = self._runner.shape.collect(self.query, call.tier)
         if collector is None:
             yield self.perform(call)
             return
-        for chunk in self.called(tier, call).stream(self._input_for(tier, call), self._config, **self._kwargs(tier, call)):
+        for chunk in self.called(call).stream(self._input_for(tier, call), self._config, **self._kwargs(tier, call)):
             passed = collector.push(chunk)
             if passed is not None:
                 yield passed
@@ -102,15 +104,13 @@ class Asking:
 
     async def astream(self, call: Call) -> AsyncIterator[Any]:
         """As `stream`, awaiting the chunks."""
-        tier = self._runner.tiers[call.tier]
+        tier = self._asked(call)
         since = perf_counter()
         self.live = collector = self._runner.shape.collect(self.query, call.tier)
         if collector is None:
             yield await self.aperform(call)
             return
-        async for chunk in self.called(tier, call).astream(
-            self._input_for(tier, call), self._config, **self._kwargs(tier, call)
-        ):
+        async for chunk in self.called(call).astream(self._input_for(tier, call), self._config, **self._kwargs(tier, call)):
             passed = collector.push(chunk)
             if passed is not None:
                 yield passed
@@ -126,9 +126,13 @@ class Asking:
         for gate in self._accepted_gates(decision):
             await gate.aopen()
 
-    def called(self, tier: TierModel, call: Call) -> Runnable[Any, Any]:
+    def called(self, call: Call) -> Runnable[Any, Any]:
         """What makes a call."""
-        return tier.called(call, self._given)
+        return self._asked(call).called(call, self._given_to(call))
+
+    def made_up(self, call: Call) -> bool:
+        """Whether a call asks a question of a scorer's own: without the user's tools, schema and call arguments."""
+        return call.query is not self.query and not call.query.tools and call.query.response_format is None
 
     def batch_item(self, call: Call) -> tuple[Any, RunnableConfig, dict[str, Any]]:
         """Input, config and arguments of a call that a batch makes."""
@@ -137,29 +141,51 @@ class Asking:
 
     def read(self, call: Call, output: Any, latency_s: float) -> Answer:
         """Answer from what a call returned."""
-        answer = self._runner.shape.read(output, self.query, call.tier, latency_s)
-        if not any(len(token.top) > 1 for token in answer.logprobs):
+        shape = MessageShape() if self.made_up(call) else self._runner.shape
+        query = self.query if call.query is self.query else replace(call.query, tiers=self.query.tiers)
+        answer = shape.read(output, query, call.tier, latency_s)
+        if not has_rivals(answer):
             self.blind.add(self._runner.tiers[call.tier].about.name)
         return answer
 
+    def unparsed(self, call: Call, error: Exception) -> Any:
+        """The output of a tier whose client could not parse its answer and raised; `None` for any other failure."""
+        return None if self.made_up(call) else self._runner.shape.unparsed(error)
+
+    def _invoked(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
+        try:
+            return self._invoke(tier, call, config, gates)
+        except Exception as error:
+            output = self.unparsed(call, error)
+            if output is None:
+                raise
+            return output
+
+    async def _ainvoked(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
+        try:
+            return await self._ainvoke(tier, call, config, gates)
+        except Exception as error:
+            output = self.unparsed(call, error)
+            if output is None:
+                raise
+            return output
+
     def _invoke(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
         if not gates:
-            return self.called(tier, call).invoke(self._input_for(tier, call), config, **self._kwargs(tier, call))
+            return self.called(call).invoke(self._input_for(tier, call), config, **self._kwargs(tier, call))
         with set_config_context(config) as context:  # else core would find the ungated handlers in the context
-            return context.run(self.called(tier, call).invoke, self._input_for(tier, call), config, **self._kwargs(tier, call))
+            return context.run(self.called(call).invoke, self._input_for(tier, call), config, **self._kwargs(tier, call))
 
     async def _ainvoke(self, tier: TierModel, call: Call, config: RunnableConfig, gates: Sequence[Gate]) -> Any:
         if not gates:
-            return await self.called(tier, call).ainvoke(self._input_for(tier, call), config, **self._kwargs(tier, call))
+            return await self.called(call).ainvoke(self._input_for(tier, call), config, **self._kwargs(tier, call))
         with set_config_context(config) as context:
-            reply = context.run(
-                self.called(tier, call).ainvoke, self._input_for(tier, call), config, **self._kwargs(tier, call)
-            )
+            reply = context.run(self.called(call).ainvoke, self._input_for(tier, call), config, **self._kwargs(tier, call))
             return await coro_with_context(reply, context)
 
     def _tier(self, call: Call) -> tuple[TierModel, RunnableConfig, list[Gate]]:
         """The tier of a call, with a config whose streaming handlers wait until the draft is accepted."""
-        tier = self._runner.tiers[call.tier]
+        tier = self._asked(call)
         manager = self._config.get("callbacks")
         if call.final or not isinstance(manager, BaseCallbackManager):
             return tier, self._config, []
@@ -184,16 +210,11 @@ class Asking:
         return self._input if cleaned is self._messages else cleaned
 
     def _kwargs(self, tier: TierModel, call: Call) -> dict[str, Any]:
-        return tier.kwargs(call, self._given, logprobs=self._runner.needs_logprobs)
+        return tier.kwargs(call, self._given_to(call), logprobs=self._runner.needs_logprobs)
 
+    def _asked(self, call: Call) -> TierModel:
+        tiers = self._runner.untooled if self.made_up(call) else None
+        return (tiers or self._runner.tiers)[call.tier]
 
-def samples(answers: Sequence[Answer]) -> Answer:
-    """Several answers to one call as one: the first, with all of them in `samples` and what they cost together."""
-    costs = [answer.cost_usd for answer in answers]
-    usages = [answer.usage for answer in answers if answer.usage is not None]
-    return replace(
-        answers[0],
-        samples=tuple(answers),
-        usage=sum(usages[1:], usages[0]) if usages else None,
-        cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
-    )
+    def _given_to(self, call: Call) -> Mapping[str, Any]:
+        return {} if self.made_up(call) else self._given

@@ -14,8 +14,8 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.runnables.utils import coro_with_context
 
 from frugal_core.engine import Batch
-from frugal_core.types import Answer, Call
-from langchain_frugal._asking import Asking, samples
+from frugal_core.types import Answer, Call, samples
+from langchain_frugal._asking import Asking
 from langchain_frugal._tiers import TierModel
 
 Replies = defaultdict[int, "list[Answer | Exception]"]
@@ -25,9 +25,9 @@ Replies = defaultdict[int, "list[Answer | Exception]"]
 def perform_batch(askings: Sequence[Asking], tier: TierModel, batch: Batch) -> Sequence[Answer | Exception]:
     """Make the calls of many queries to one tier; a failed call's exception stands in its place."""
     replies: Replies = defaultdict(list)
-    for calls in _alike(batch):
+    for calls in _alike(askings, batch):
         inputs, configs, kwargs = _gather(askings, calls)
-        runnable = askings[calls[0][0]].called(tier, calls[0][1])
+        runnable = askings[calls[0][0]].called(calls[0][1])
         since = perf_counter()
         outputs = _detached().run(runnable.batch, inputs, configs, return_exceptions=True, **kwargs)
         for asking, call in _read(askings, tier, calls, outputs, perf_counter() - since, replies):
@@ -41,9 +41,9 @@ def perform_batch(askings: Sequence[Asking], tier: TierModel, batch: Batch) -> S
 async def aperform_batch(askings: Sequence[Asking], tier: TierModel, batch: Batch) -> Sequence[Answer | Exception]:
     """As `perform_batch`, awaiting the calls."""
     replies: Replies = defaultdict(list)
-    for calls in _alike(batch):
+    for calls in _alike(askings, batch):
         inputs, configs, kwargs = _gather(askings, calls)
-        runnable = askings[calls[0][0]].called(tier, calls[0][1])
+        runnable = askings[calls[0][0]].called(calls[0][1])
         since = perf_counter()
         context = _detached()
         reply = context.run(runnable.abatch, inputs, configs, return_exceptions=True, **kwargs)
@@ -58,11 +58,12 @@ async def aperform_batch(askings: Sequence[Asking], tier: TierModel, batch: Batc
     return [_one(replies[id(askings[index])]) for index, _ in batch]
 
 
-def _alike(batch: Batch) -> Iterable[Batch]:
+def _alike(askings: Sequence[Asking], batch: Batch) -> Iterable[Batch]:
     """Calls that can be made with the same arguments; one for each sample."""
     groups: dict[Any, Batch] = defaultdict(list)
     for index, call in batch:
-        groups[call.final, call.temperature] += [(index, replace(call, n=1) if call.n > 1 else call)] * call.n
+        one = (index, replace(call, n=1) if call.n > 1 else call)
+        groups[call.final, call.temperature, askings[index].made_up(call)] += [one] * call.n
     return groups.values()
 
 
@@ -77,14 +78,17 @@ def _read(
     """Sort a batch's outputs into `replies`; yields the calls that have to be made again, one by one."""
     for (index, call), output in zip(calls, outputs, strict=True):
         asking = askings[index]
+        told = output
         if isinstance(output, Exception):
             if tier.forgoes_logprobs(output):
                 yield asking, call
-            else:
+                continue
+            told = asking.unparsed(call, output)
+            if told is None:
                 replies[id(asking)].append(output)
-            continue
+                continue
         try:
-            replies[id(asking)].append(asking.read(call, output, latency_s))
+            replies[id(asking)].append(asking.read(call, told, latency_s))
         except Exception as error:
             replies[id(asking)].append(error)
 

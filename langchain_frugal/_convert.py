@@ -4,60 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
 
+from frugal_core.conversation import Conversation
 from frugal_core.errors import ConfigurationError
-from frugal_core.tokens import estimate_usage
+from frugal_core.finish_reasons import normalised
+from frugal_core.tokens import estimated
 from frugal_core.types import Answer, Message, Query, Role, Tier, ToolCall, Usage
 from langchain_frugal._logprobs import extract_logprobs
 
 M = TypeVar("M", bound=AIMessage)
 
 _ROLES: Mapping[str, Role] = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "tool"}
-_FINISH = {
-    **dict.fromkeys(("length", "max_tokens", "model_length", "max_output_tokens"), "length"),
-    **dict.fromkeys(("content_filter", "safety", "refusal", "recitation", "blocklist", "prohibited_content"), "content_filter"),
-    **dict.fromkeys(("tool_calls", "tool_use", "function_call"), "tool_calls"),
-    **dict.fromkeys(("stop", "end_turn", "stop_sequence", "eos", "complete", "completed"), "stop"),
-}
 _OBJECT = "\ufffc"  # Unicode's stand-in for what is not text, such as a generated image
 _NOT_CONTENT = frozenset({"text", "reasoning", "thinking", "redacted_thinking", "tool_use", "tool_call", "function_call"})
 
 
-class Conversation(Sequence[Message]):
-    """Neutral messages, converted only when somebody looks. System messages are left out: they stand in `Query.system`.
-
-    Args:
-        source: A user's only message, or LangChain's messages.
-    """
-
-    __slots__ = ("_messages", "_source")
-
-    def __init__(self, source: str | Sequence[BaseMessage]) -> None:
-        self._source = source
-        self._messages: list[Message] | None = None
-
-    @property
-    def _converted(self) -> list[Message]:
-        if isinstance(self._source, str):
-            return [Message("user", self._source)]
-        if self._messages is None:
-            self._messages = [to_message(message) for message in self._source if not isinstance(message, SystemMessage)]
-        return self._messages
-
-    @overload
-    def __getitem__(self, index: int) -> Message: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Message]: ...
-    def __getitem__(self, index: int | slice) -> Message | list[Message]:
-        return self._converted[index]
-
-    def __len__(self) -> int:
-        return len(self._converted)
+def conversation(source: str | Sequence[BaseMessage]) -> Conversation:
+    """A user's only message, or LangChain's messages, as the core reads them."""
+    if isinstance(source, str):
+        return Conversation(lambda: [Message("user", source)])
+    return Conversation(lambda: [to_message(message) for message in source if not isinstance(message, SystemMessage)])
 
 
 def to_messages(input: LanguageModelInput) -> list[BaseMessage]:
@@ -121,8 +92,9 @@ def to_answer(
         raw=message,
     )
     if usage is None:
-        usage = estimate_usage(query, answer, about.model)
-        answer = replace(answer, usage=usage, cost_usd=_cost(message, usage, about))
+        answer = estimated(answer, query)
+        if _from_cache(message):
+            return replace(answer, cost_usd=0.0)
     return answer
 
 
@@ -149,9 +121,15 @@ def _reported_usage(message: AIMessage) -> Usage | None:
 
 
 def _cost(message: AIMessage, usage: Usage, about: Tier) -> float | None:
-    if message.usage_metadata and message.usage_metadata.get("total_cost") == 0:  # core's mark of a reply from its LLM cache
+    if _from_cache(message):
         return 0.0
     return None if about.price is None else about.price.cost(usage)
+
+
+def _from_cache(message: AIMessage) -> bool:
+    """Whether core marked a message as a reply of its LLM cache."""
+    usage = message.usage_metadata
+    return usage is not None and usage.get("total_cost") == 0
 
 
 def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:
@@ -175,7 +153,7 @@ def _finish_reason(metadata: Mapping[str, Any]) -> str | None:
         or metadata.get("stop_reason")
         or metadata.get("done_reason")
     )
-    return _FINISH.get(reason.lower(), reason.lower()) if isinstance(reason, str) else None
+    return normalised(reason) if isinstance(reason, str) else None
 
 
 def _has_media(content: str | list[Any]) -> bool:

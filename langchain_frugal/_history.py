@@ -7,9 +7,8 @@ LangChain's request builders (langchain #34933). Only that is removed, and only 
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
 
+from frugal_core.tool_call_ids import NINE, SHORT, WORD, aliases
 from langchain_frugal._logprobs import unwrap, uses_responses_api
 
 
@@ -40,9 +40,9 @@ def clean_history(messages: list[BaseMessage], model: Any) -> list[BaseMessage]:
         return messages
     inner, bound = unwrap(model)
     target = _target(inner)
-    aliases = _aliases(messages, target.ids) if target.ids else {}
+    renamed = aliases(_all_call_ids(messages), target.ids) if target.ids else {}
     replays = partial(uses_responses_api, inner, bound)
-    cleaned = [_clean(message, target, aliases, replays) for message in messages]
+    cleaned = [_clean(message, target, renamed, replays) for message in messages]
     return messages if all(new is old for new, old in zip(cleaned, messages, strict=True)) else cleaned
 
 
@@ -66,25 +66,22 @@ class _Target:
     cache_point: bool = False
 
 
-_SHORT = re.compile(r".{1,40}", re.DOTALL)
-_WORD = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_NINE = re.compile(r"[a-zA-Z0-9]{9}")
 _GOOGLE = _Target(frozenset({"google_genai", "google_vertexai"}))
 
 _TARGETS = {
     # class name: what its provider takes back
-    "BaseChatOpenAI": _Target(frozenset({"openai"}), ids=_SHORT),
-    "ChatAnthropic": _Target(frozenset({"anthropic"}), ids=_WORD, cache_control=True),
-    "ChatAnthropicVertex": _Target(frozenset({"anthropic"}), ids=_WORD, cache_control=True),
-    "ChatBedrock": _Target(frozenset({"bedrock"}), ids=_WORD, cache_control=True),
-    "ChatBedrockConverse": _Target(frozenset({"bedrock_converse"}), ids=_WORD, cache_point=True),
+    "BaseChatOpenAI": _Target(frozenset({"openai"}), ids=SHORT),
+    "ChatAnthropic": _Target(frozenset({"anthropic"}), ids=WORD, cache_control=True),
+    "ChatAnthropicVertex": _Target(frozenset({"anthropic"}), ids=WORD, cache_control=True),
+    "ChatBedrock": _Target(frozenset({"bedrock"}), ids=WORD, cache_control=True),
+    "ChatBedrockConverse": _Target(frozenset({"bedrock_converse"}), ids=WORD, cache_point=True),
     "ChatCohere": _Target(frozenset({"cohere"})),
     "ChatDeepSeek": _Target(frozenset({"deepseek"})),
     "ChatFireworks": _Target(frozenset({"fireworks"})),
     "ChatGoogleGenerativeAI": _GOOGLE,
     "ChatGroq": _Target(frozenset({"groq"})),
     "ChatLiteLLM": _Target(frozenset({"litellm"}), cache_control=True),
-    "ChatMistralAI": _Target(frozenset({"mistralai"}), ids=_NINE),
+    "ChatMistralAI": _Target(frozenset({"mistralai"}), ids=NINE),
     "ChatOllama": _Target(frozenset({"ollama"})),
     "ChatOpenRouter": _Target(frozenset({"openrouter"}), cache_control=True),
     "ChatVertexAI": _GOOGLE,
@@ -116,12 +113,12 @@ def _suspect(message: BaseMessage) -> bool:
     return isinstance(message, ToolMessage)
 
 
-def _clean(message: BaseMessage, target: _Target, aliases: Mapping[str, str], replays: _Replays) -> BaseMessage:
+def _clean(message: BaseMessage, target: _Target, renamed: Mapping[str, str], replays: _Replays) -> BaseMessage:
     if isinstance(message, AIMessage) and _foreign(message, target, replays):
         message = _neutral(message)
     if not isinstance(message.content, str):
         message = _unmarked(message, target)
-    return _aliased(message, aliases) if aliases else message
+    return _aliased(message, renamed) if renamed else message
 
 
 # --- what only its maker understands ---
@@ -243,20 +240,9 @@ def _bare(block: Any) -> dict[str, Any] | None:
 _ID_KEYS = frozenset({"id", "call_id", "tool_call_id", "tool_use_id"})
 
 
-def _aliases(messages: list[BaseMessage], accepted: re.Pattern[str]) -> dict[str, str]:
-    """Map each tool-call id that the provider refuses to nine hexadecimal digits, which every provider accepts."""
-    ids: dict[str, None] = {}
+def _all_call_ids(messages: list[BaseMessage]) -> Iterator[str]:
     for message in messages:
-        for call_id in _call_ids(message):
-            ids[call_id] = None
-    aliases: dict[str, str] = {}
-    for call_id in ids:
-        if not accepted.fullmatch(call_id):
-            salted = call_id
-            while (alias := hashlib.sha256(salted.encode()).hexdigest()[:9]) in ids or alias in aliases.values():
-                salted += "#"
-            aliases[call_id] = alias
-    return aliases
+        yield from _call_ids(message)
 
 
 def _call_ids(message: BaseMessage) -> Sequence[str]:
@@ -268,28 +254,28 @@ def _call_ids(message: BaseMessage) -> Sequence[str]:
     return (message.tool_call_id,) if isinstance(message, ToolMessage) and message.tool_call_id else ()
 
 
-def _aliased(message: BaseMessage, aliases: Mapping[str, str]) -> BaseMessage:
+def _aliased(message: BaseMessage, renamed: Mapping[str, str]) -> BaseMessage:
     """Rename ids wherever a turn repeats them."""
-    if aliases.keys().isdisjoint(_call_ids(message)):
+    if renamed.keys().isdisjoint(_call_ids(message)):
         return message
     update: dict[str, Any] = {}
     if not isinstance(message.content, str):
-        update["content"] = _each_aliased(message.content, aliases)
+        update["content"] = _each_aliased(message.content, renamed)
     if isinstance(message, ToolMessage):
-        update["tool_call_id"] = aliases[message.tool_call_id]
+        update["tool_call_id"] = renamed[message.tool_call_id]
     if isinstance(message, AIMessage):
-        update["tool_calls"] = _each_aliased(message.tool_calls, aliases)
-        update["invalid_tool_calls"] = _each_aliased(message.invalid_tool_calls, aliases)
+        update["tool_calls"] = _each_aliased(message.tool_calls, renamed)
+        update["invalid_tool_calls"] = _each_aliased(message.invalid_tool_calls, renamed)
         if raw := message.additional_kwargs.get("tool_calls"):
-            update["additional_kwargs"] = {**message.additional_kwargs, "tool_calls": _each_aliased(raw, aliases)}
+            update["additional_kwargs"] = {**message.additional_kwargs, "tool_calls": _each_aliased(raw, renamed)}
     if isinstance(message, AIMessageChunk):
-        update["tool_call_chunks"] = _each_aliased(message.tool_call_chunks, aliases)
+        update["tool_call_chunks"] = _each_aliased(message.tool_call_chunks, renamed)
     return message.model_copy(update=update)
 
 
-def _each_aliased(entries: Sequence[Any], aliases: Mapping[str, str]) -> list[Any]:
+def _each_aliased(entries: Sequence[Any], renamed: Mapping[str, str]) -> list[Any]:
     return [
-        {k: aliases.get(v, v) if k in _ID_KEYS and isinstance(v, str) else v for k, v in entry.items()}
+        {k: renamed.get(v, v) if k in _ID_KEYS and isinstance(v, str) else v for k, v in entry.items()}
         if isinstance(entry, dict)
         else entry
         for entry in entries

@@ -7,20 +7,16 @@ are the table `_DIALECTS`, keyed by class name so that no provider package is im
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.configurable import DynamicRunnable
 
+from frugal_core import provider_logprobs
+from frugal_core.provider_logprobs import is_reasoning_model, parse_logprobs
 from frugal_core.types import TokenLogprob
-
-_ROUNDING = 1e-3
-"""How far above zero a log-probability may lie before it is malformed rather than rounded."""
-
-_REFUSED = frozenset({400, 422})
 
 
 def logprob_kwargs(model: Any, top: int = 10) -> dict[str, Any] | None:
@@ -48,23 +44,6 @@ def logprob_kwargs(model: Any, top: int = 10) -> dict[str, Any] | None:
     return {name: value for name, value in wanted.items() if said[name] is None or (said[name] is True is not value)}
 
 
-def refuses_logprobs(error: BaseException) -> bool:
-    """Tell whether a call failed because it asked for log-probabilities, so that it may be repeated without.
-
-    True for a provider's 400 or 422 that names them, and for a client method that does not know the argument.
-
-    >>> refuses_logprobs(TypeError("create() got an unexpected keyword argument 'logprobs'"))
-    True
-    >>> refuses_logprobs(ValueError("logprobs"))
-    False
-    """
-    return any(
-        "logprob" in str(fault).lower() and (isinstance(fault, TypeError) or _status(fault) in _REFUSED)
-        for fault in (error, error.__cause__)
-        if fault is not None
-    )
-
-
 def extract_logprobs(message: AIMessage) -> tuple[TokenLogprob, ...]:
     """Read the log-probabilities of an answer's tokens, in order, whichever provider gave them.
 
@@ -88,10 +67,7 @@ def extract_logprobs(message: AIMessage) -> tuple[TokenLogprob, ...]:
         found = metadata.get("logprobs_result")
         if found is None and isinstance(message.content, str):
             return ()
-    try:
-        return tuple(_tokens(_of_blocks(message.content) if found is None else found))
-    except (TypeError, ValueError, OverflowError):
-        return ()
+    return parse_logprobs(_of_blocks(message.content) if found is None else found)
 
 
 def missing_logprobs_hint(model: Any) -> str:
@@ -99,11 +75,7 @@ def missing_logprobs_hint(model: Any) -> str:
     inner, _ = unwrap(model)
     name = _model_name(inner)
     tier = f"{type(inner).__name__}({name!r})" if name else type(inner).__name__
-    return (
-        f"{tier} gave an answer without token log-probabilities, which the scorer needs; such answers are escalated. Choose a "
-        "scorer that needs none: Margin().or_else(SchemaValid()) serves well-formed tool calls and structured output, or give "
-        "your own, scorer=lambda query, answer: ..."
-    )
+    return provider_logprobs.missing_logprobs_hint(tier)
 
 
 def unwrap(model: Any) -> tuple[Any, dict[str, Any]]:
@@ -127,9 +99,6 @@ def uses_responses_api(model: Any, bound: Mapping[str, Any]) -> bool:
 
 # --- who can be asked, and how ---
 
-_REASONING_MODEL = re.compile(r"(?:.*/)?(?:ft:)?(?:o\d(?:-|$)|gpt-[5-9](?:[.-]|$)|deepseek-reasoner)(?!.*chat)")
-"""Models that answer a request for log-probabilities with 400; a path such as `openai/` may stand before it."""
-
 Able = Callable[[Any, Mapping[str, Any]], bool]
 
 
@@ -142,8 +111,8 @@ def _never(model: Any, bound: Mapping[str, Any]) -> bool:
 
 
 def _not_reasoning(model: Any, bound: Mapping[str, Any]) -> bool:
-    name = str(bound.get("model") or _model_name(model)).lower()
-    return not _REASONING_MODEL.match(name) or _setting(model, bound, "reasoning_effort") == "none"
+    name = str(bound.get("model") or _model_name(model))
+    return not is_reasoning_model(name) or _setting(model, bound, "reasoning_effort") == "none"
 
 
 def _chat_completions(model: Any, bound: Mapping[str, Any]) -> bool:
@@ -202,87 +171,9 @@ def _model_name(model: Any) -> str:
     return next((name for name in names if isinstance(name, str) and name), "")
 
 
-def _status(error: BaseException) -> Any:
-    response = getattr(error, "response", None)
-    places = ((error, "status_code"), (error, "code"), (response, "status_code"))
-    return next((status for place, name in places if isinstance(status := getattr(place, name, None), int)), None)
-
-
 # --- where the answer lands ---
 
 
-def _of_blocks(content: Any) -> list[Any]:
-    return [token for block in content if isinstance(block, dict) for token in block.get("logprobs") or ()]
-
-
-def _tokens(found: Any) -> Iterator[TokenLogprob]:
-    if isinstance(found, list):  # Ollama, Vertex, content blocks
-        entries: Iterable[Any] = found
-    elif (content := _field(found, "content")) is not None:  # OpenAI and compatible
-        entries = _list(content)
-    elif (chosen := _field(found, "chosen_candidates")) is not None:  # Google
-        return _paired(chosen, _field(found, "top_candidates"))
-    elif (tokens := _field(found, "tokens")) is not None:  # Together, Fireworks: OpenAI's legacy completions
-        return _parallel(tokens, _field(found, "token_logprobs"), _field(found, "top_logprobs"))
-    else:
-        entries = ()
-    return (_token(entry, _field(entry, "top_logprobs")) for entry in entries)
-
-
-def _paired(chosen: Any, top: Any) -> Iterator[TokenLogprob]:
-    chosen = _list(chosen)
-    tops = [_field(place, "candidates") for place in _list(top)] if top else [None] * len(chosen)
-    return (_token(entry, alternatives) for entry, alternatives in zip(chosen, tops, strict=True))
-
-
-def _parallel(tokens: Any, logprobs: Any, top: Any) -> Iterator[TokenLogprob]:
-    tokens = _list(tokens)
-    tops = [_mapping(place).items() for place in _list(top)] if top else [()] * len(tokens)
-    for token, logprob, alternatives in zip(tokens, _list(logprobs), tops, strict=True):
-        yield TokenLogprob(_text(token), _logprob(logprob), _best_first(alternatives))
-
-
-def _token(entry: Any, top: Any) -> TokenLogprob:
-    alternatives = ((_field(other, "token"), _field_logprob(other)) for other in _list(top or []))
-    return TokenLogprob(_text(_field(entry, "token")), _logprob(_field_logprob(entry)), _best_first(alternatives))
-
-
-def _best_first(alternatives: Iterable[tuple[Any, Any]]) -> tuple[tuple[str, float], ...]:
-    checked = [(_text(token), _logprob(logprob)) for token, logprob in alternatives]
-    return tuple(sorted(checked, key=lambda alternative: -alternative[1]))
-
-
-def _field(entry: Any, name: str) -> Any:
-    """Read a key of a dict or an attribute of an SDK's object."""
-    return entry.get(name) if isinstance(entry, dict) else getattr(entry, name, None)
-
-
-def _field_logprob(entry: Any) -> Any:
-    value = _field(entry, "logprob")
-    return _field(entry, "log_probability") if value is None else value
-
-
-def _logprob(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(value)
-    if not value <= _ROUNDING:  # also NaN
-        raise ValueError(value)
-    return min(float(value), 0.0)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(value)
-    return value
-
-
-def _mapping(value: Any) -> dict[Any, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(value)
-    return value
+def _of_blocks(content: Any) -> list[Any] | None:
+    parts = [block["logprobs"] for block in content if isinstance(block, dict) and block.get("logprobs")]
+    return [token for part in parts for token in part] if all(isinstance(part, list) for part in parts) else None

@@ -30,6 +30,9 @@ class MessageShape:
         """A message as an answer."""
         return to_answer(as_message(output, query.tiers[tier].name), query, tier, latency_s)
 
+    def unparsed(self, error: Exception) -> None:
+        """A message needs no parsing: whatever failed is a failure."""
+
     def serve(self, decision: Decision) -> AIMessage:
         """The accepted message with its decision."""
         message: AIMessage = decision.answer.raw

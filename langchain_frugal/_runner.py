@@ -18,6 +18,7 @@ from langchain_core.runnables.utils import coro_with_context
 from frugal_core.decision import Decision
 from frugal_core.engine import Batch, adrive, adrive_many, adrive_stream, drive, drive_many, drive_stream
 from frugal_core.policies import Policy
+from frugal_core.tiers import unscored
 from frugal_core.types import Answer, Query, Tier
 from langchain_frugal._asking import Asking
 from langchain_frugal._batching import aperform_batch, perform_batch
@@ -45,6 +46,9 @@ class Shape(Protocol):
 
     def read(self, output: Any, query: Query, tier: int, latency_s: float) -> Answer:
         """A tier's output as an answer."""
+
+    def unparsed(self, error: Exception) -> Any:
+        """The output of a tier whose client could not parse its answer and raised; `None` for any other failure."""
 
     def serve(self, decision: Decision) -> Any:
         """The accepted output with its decision: the output of the wrapper's run."""
@@ -85,7 +89,8 @@ class Runner:
         reference: Index of the reference tier.
         shape: What tiers return.
         tools: JSON-schema function definitions on offer.
-        untooled: The tiers as they were before tools were bound to them, each in its provider's form; `None` if none are.
+        untooled: The tiers as they were before tools or a schema were bound to them, each in its provider's form; `None` if
+            none are.
         response_format: JSON schema asked for.
     """
 
@@ -367,9 +372,8 @@ class Runner:
             raise
 
     def _serve(self, asking: Asking, decision: Decision, cached: Cached | None) -> Any:
-        for step in decision.steps:
-            if step.reason == "no_signal" and (step.error or step.tier in asking.blind):
-                next(tier for tier in self.tiers if tier.about.name == step.tier).warn_unscored(step.error)
+        for step in unscored(decision, asking.blind):
+            next(tier for tier in self.tiers if tier.about.name == step.tier).warn_unscored(step.error)
         return self.shape.serve(replace(decision, cache="miss") if cached else decision)
 
 

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
-from uuid import uuid4
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumps
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableParallel, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 
-from frugal_core.errors import ConfigurationError, FrugalWarning, UnknownModelError
-from frugal_core.pricing import PriceBook, unknown_price_hint
-from frugal_core.types import Call, Tier, Usage
-from langchain_frugal._logprobs import logprob_kwargs, missing_logprobs_hint, refuses_logprobs
+from frugal_core.arguments import check_models, shown
+from frugal_core.errors import ConfigurationError, UnknownModelError
+from frugal_core.pricing import PriceBook
+from frugal_core.provider_logprobs import refuses_logprobs
+from frugal_core.tiers import Experience, describe, unique_names
+from frugal_core.types import Call, Tier
+from langchain_frugal._logprobs import logprob_kwargs, missing_logprobs_hint
 
-_TYPICAL = Usage(1000, 500)
 _SHARED = ("temperature", "max_tokens", "stop")
 """Standard parameters that a built model object takes over; others act only while a model is being built."""
-
-
-@dataclass
-class Experience:
-    """What calling a model has taught; shared by the tiers derived from one, since agents bind their tools at every step."""
-
-    refuses_logprobs: bool = False
-    told: bool = False
-    unique: str = field(default_factory=lambda: uuid4().hex)
 
 
 @dataclass(frozen=True)
@@ -101,11 +91,7 @@ class TierModel:
 
     def warn_unscored(self, fault: str | None) -> None:
         """Say once why this tier's answers have no score (a fault of the scorer, else no log-probabilities), and what to do."""
-        if self.experience.told:
-            return
-        self.experience.told = True
-        hint = f"{fault} Such answers are escalated." if fault else missing_logprobs_hint(self.client)
-        warnings.warn(hint, FrugalWarning, stacklevel=2)
+        self.experience.warn_unscored(fault, missing_logprobs_hint(self.client))
 
 
 def build_tiers(models: Sequence[Any], prices: PriceBook, parameters: Mapping[str, Any]) -> tuple[TierModel, ...]:
@@ -120,28 +106,13 @@ def build_tiers(models: Sequence[Any], prices: PriceBook, parameters: Mapping[st
         ConfigurationError: There are none, or one is something else.
         UnknownModelError: A string that no installed provider package answers to.
     """
-    if isinstance(models, (str, bytes)) or not isinstance(models, Sequence):
-        raise ConfigurationError(f"models={models!r} must be a list of models, cheapest first, such as [small, large].")
-    if not models:
-        raise ConfigurationError("models=[] is empty: give at least one model, cheapest first, such as [small, large].")
+    check_models(models)
     runnables = [
         _runnable(model, {name: value for name, value in parameters.items() if value is not None and value != []})
         for model in models
     ]
-    names = _unique([_model_name(runnable) or type(runnable).__name__ for runnable in runnables])
+    names = unique_names([_model_name(runnable) or type(runnable).__name__ for runnable in runnables])
     return tuple(_tier(name, runnable, prices) for name, runnable in zip(names, runnables, strict=True))
-
-
-def warn_about_prices(tiers: Sequence[TierModel]) -> None:
-    """Say which tiers have no known price, and whether they stand in the wrong order."""
-    for tier in tiers:
-        if tier.about.price is None:
-            hint = unknown_price_hint(tier.about.model or tier.about.name, _provider(tier.runnable))
-            warnings.warn(hint, FrugalWarning, stacklevel=3)
-    first, last = tiers[0].about, tiers[-1].about
-    if first.price and last.price and first.price.cost(_TYPICAL) > last.price.cost(_TYPICAL):
-        hint = f"models begins with the dearer one: {first.name} costs more than {last.name}. Name the cheapest model first."
-        warnings.warn(hint, FrugalWarning, stacklevel=3)
 
 
 def adapted(
@@ -190,9 +161,10 @@ def _runnable(model: Any, parameters: Mapping[str, Any]) -> Runnable[Any, Any]:
     if isinstance(model, str):
         return _from_string(model, parameters)
     if not isinstance(model, Runnable):
+        foreign = any(cls.__module__.startswith("llama_index") for cls in type(model).__mro__)
         raise ConfigurationError(
-            f"{model!r} in models is a {type(model).__name__}: give chat models, Runnables that answer with messages, or "
-            '"provider:model" strings.'
+            f"{shown(model)} in models is a {type(model).__name__}: give chat models, Runnables that answer with messages, or "
+            '"provider:model" strings.' + (" LLMs of LlamaIndex are for llamaindex_frugal.FrugalLLM." if foreign else "")
         )
     own = {name: parameters[name] for name in _SHARED if name in parameters and name in getattr(model, "model_fields_set", ())}
     shared = {
@@ -234,10 +206,14 @@ def _from_string(name: str, parameters: Mapping[str, Any]) -> BaseChatModel:
 def _tier(name: str, runnable: Runnable[Any, Any], prices: PriceBook) -> TierModel:
     model = chat_model(runnable)
     profile = (model.profile if model is not None else None) or {}
-    model_name, provider = _model_name(runnable), _provider(runnable)
-    price = (prices.price(name, provider) if name != model_name else None) or prices.price(model_name, provider)
-    window = profile.get("max_input_tokens") or prices.context_window(model_name, provider)
-    about = Tier(name, model_name, price, window, supports_tools=profile.get("tool_calling") is not False)
+    about = describe(
+        name,
+        _model_name(runnable),
+        provider(runnable),
+        prices,
+        context_window=profile.get("max_input_tokens"),
+        supports_tools=profile.get("tool_calling") is not False,
+    )
     return TierModel(
         about, runnable, model, runnable, model is not None, logprob_kwargs(runnable) if model is not None else None
     )
@@ -280,7 +256,7 @@ def _model_name(runnable: Runnable[Any, Any]) -> str | None:
     return _ls_param(runnable, "ls_model_name")
 
 
-def _provider(runnable: Runnable[Any, Any]) -> str | None:
+def provider(runnable: Runnable[Any, Any]) -> str | None:
     return _ls_param(runnable, "ls_provider")
 
 
@@ -289,17 +265,3 @@ def _ls_param(runnable: Runnable[Any, Any], name: str) -> str | None:
     kwargs = runnable.kwargs if isinstance(runnable, RunnableBindingBase) else {}
     value = model._get_ls_params(**kwargs).get(name) if model is not None else None
     return value if isinstance(value, str) else None
-
-
-def _unique(names: Sequence[str]) -> list[str]:
-    """Number repeated names: two tiers may be the same model with other settings.
-
-    >>> _unique(["gpt-4o", "gpt-4o", "o3"])
-    ['gpt-4o', 'gpt-4o#2', 'o3']
-    """
-    seen: Counter[str] = Counter()
-    unique = []
-    for name in names:
-        seen[name] += 1
-        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
-    return unique

@@ -20,17 +20,19 @@ from pydantic import BaseModel, Field, PrivateAttr, model_validator
 from typing_extensions import Self
 
 import frugal_core
+from frugal_core.arguments import refuse_unknown
 from frugal_core.errors import ConfigurationError
 from frugal_core.policies import Policy
+from frugal_core.tiers import warn_about_prices
 from frugal_core.tokens import count_messages, count_tokens
-from langchain_frugal._build import SETTINGS, build_runner, refuse_unknown
-from langchain_frugal._convert import Conversation, system_prompt, to_messages
+from langchain_frugal._build import SETTINGS, build_runner
+from langchain_frugal._convert import conversation, system_prompt, to_messages
 from langchain_frugal._events import astream_v3, stream_v3
 from langchain_frugal._llm_cache import CacheEntry, cache_in_use, cache_prompt
 from langchain_frugal._messages import MessageShape
 from langchain_frugal._profiles import common_profile
 from langchain_frugal._runner import Runner
-from langchain_frugal._tiers import TierModel, adapted, copied, identity, warn_about_prices
+from langchain_frugal._tiers import TierModel, adapted, copied, identity, provider
 from langchain_frugal.structured import StructuredCascade, StructuredShape
 
 _DISPLAY = ("tools", "tool_choice", "ls_structured_output_format", "structured_output_format")
@@ -99,7 +101,7 @@ class ChatFrugal(BaseChatModel):
 
     def __init__(self, models: Sequence[Any] = (), **kwargs: Any) -> None:
         """Build the wrapper; see the class."""
-        refuse_unknown(kwargs, type(self).model_fields)
+        refuse_unknown("ChatFrugal", kwargs, type(self).model_fields)
         kwargs["shared"] = kwargs.get("shared") or {}
         runner = build_runner(models, kwargs)
         kwargs["models"] = models
@@ -107,7 +109,7 @@ class ChatFrugal(BaseChatModel):
         self._runner = runner
         if self.profile is None:
             self.profile = common_profile([tier.model for tier in runner.tiers])
-        warn_about_prices(runner.tiers)
+        warn_about_prices(runner.abouts, [provider(tier.runnable) for tier in runner.tiers])
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         yield "models", [tier.about.name for tier in self._runner.tiers]
@@ -298,10 +300,12 @@ class ChatFrugal(BaseChatModel):
         def structured(tier: TierModel) -> TierModel:
             return tier.chained(change, logprobs=logprobs)
 
+        plain = self._runner.untooled or self._runner.tiers
         runner = replace(
             self._runner,
-            tiers=adapted(self._runner.untooled or self._runner.tiers, structured, "structured output"),
+            tiers=adapted(plain, structured, "structured output"),
             tools=(),
+            untooled=plain,
             shape=StructuredShape(include_raw),
             response_format=convert_to_json_schema(schema),
         )
@@ -368,7 +372,7 @@ class ChatFrugal(BaseChatModel):
             return model.get_num_tokens_from_messages(messages, tools)
         functions = [_openai_tool(tool).get("function", {}) for tool in tools or ()]
         about = self._runner.abouts[self._runner.reference]
-        return count_messages(Conversation(messages), system_prompt(messages), functions, about.model)
+        return count_messages(conversation(messages), system_prompt(messages), functions, about.model)
 
     @property
     def _reference_model(self) -> BaseChatModel | None:

@@ -15,6 +15,7 @@ from frugal_core.types import Answer, Query
 from langchain_frugal._convert import to_answer, with_metadata
 from langchain_frugal._runner import Runner
 from langchain_frugal._runs import Host
+from langchain_frugal._unparsed import unparsed
 
 Output = dict[str, Any]
 """`{"raw", "parsed", "parsing_error"}`, as models return with `include_raw=True`."""
@@ -98,6 +99,11 @@ class StructuredShape:
         problem = str(error) if error is not None else "no structured value was given" if parsed is None else None
         answer = to_answer(output["raw"], query, tier, latency_s, parsed=parsed, parsing_error=problem)
         return replace(answer, raw=output)
+
+    def unparsed(self, error: Exception) -> Output | None:
+        """What a tier said whose client parses by itself, as OpenAI's does, and could not."""
+        message = unparsed(error)
+        return None if message is None else {"raw": message, "parsed": None, "parsing_error": error}
 
     def serve(self, decision: Decision) -> Output:
         """The accepted output with its decision in the raw message."""

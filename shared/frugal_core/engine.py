@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing, closing, nullcontext
 from typing import TypeAlias, TypeVar
 
 from frugal_core.decision import Decision
@@ -30,6 +30,16 @@ _NO_ANSWER = "A stream of chunks must end with the whole answer: an object of fr
 def is_control_flow(error: BaseException) -> bool:
     """Whether an exception is LangGraph's way to interrupt or leave a graph: no failure, so no policy hears of it."""
     return any(cls.__name__ == "GraphBubbleUp" for cls in type(error).__mro__)
+
+
+def closed(items: Iterator[T]) -> AbstractContextManager[Iterator[T]]:
+    """Close a stream when the block is left, if it is one that can be: its provider's connection is not left to chance."""
+    return closing(items) if isinstance(items, Generator) else nullcontext(items)
+
+
+def aclosed(items: AsyncIterator[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]:
+    """As `closed`."""
+    return aclosing(items) if isinstance(items, AsyncGenerator) else nullcontext(items)
 
 
 def drive(flow: Flow, perform: Callable[[Call], Answer]) -> Decision:
@@ -100,8 +110,7 @@ def drive_stream(
             try:
                 if call.final:
                     answer: Answer | None = None
-                    items = stream(call)
-                    with closing(items) if isinstance(items, Generator) else nullcontext():
+                    with closed(stream(call)) as items:
                         for item in items:
                             if isinstance(item, Answer):
                                 answer = item
@@ -136,7 +145,7 @@ async def adrive_stream(
                 if call.final:
                     answer: Answer | None = None
                     items = stream(call)
-                    async with aclosing(items) if isinstance(items, AsyncGenerator) else nullcontext():
+                    async with aclosed(items):
                         async for item in items:
                             if isinstance(item, Answer):
                                 answer = item

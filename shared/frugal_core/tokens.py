@@ -23,6 +23,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,13 @@ def estimate_usage(query: Query, answer: Answer, model: str | None = None) -> Us
         for text in (sample.text, *map(_call_text, sample.tool_calls))
     )
     return Usage(read, written, estimated=True)
+
+
+def estimated(answer: Answer, query: Query) -> Answer:
+    """An answer whose provider reported no usage, with an estimated one and its cost by the tier's price."""
+    about = query.tiers[answer.tier]
+    usage = estimate_usage(query, answer, about.model)
+    return replace(answer, usage=usage, cost_usd=None if about.price is None else about.price.cost(usage))
 
 
 def fits(query: Query, tier: Tier) -> bool:

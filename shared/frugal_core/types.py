@@ -8,7 +8,7 @@ sequences; nobody pays for what no policy reads.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -196,3 +196,15 @@ class Call:
     n: int = 1
     temperature: float | None = None
     final: bool = False
+
+
+def samples(answers: Sequence[Answer]) -> Answer:
+    """Several answers to one call as one: the first, with all of them in `samples` and what they cost together."""
+    costs = [answer.cost_usd for answer in answers]
+    usages = [answer.usage for answer in answers if answer.usage is not None]
+    return replace(
+        answers[0],
+        samples=tuple(answers),
+        usage=sum(usages[1:], usages[0]) if usages else None,
+        cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
+    )

@@ -1,21 +1,18 @@
 from __future__ import annotations
 
 import json
-import math
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import openai
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import ConfigurableField, RunnableBinding
 from langchain_openai import AzureChatOpenAI, ChatOpenAI
 
+from frugal_core.provider_logprobs import refuses_logprobs
 from frugal_core.types import TokenLogprob
-from langchain_frugal._logprobs import extract_logprobs, logprob_kwargs, missing_logprobs_hint, refuses_logprobs, unwrap
+from langchain_frugal._logprobs import extract_logprobs, logprob_kwargs, missing_logprobs_hint, unwrap
 
 ASK = {"logprobs": True, "top_logprobs": 10}
 
@@ -32,10 +29,6 @@ def named(*names: str, **fields: Any) -> Any:
     model = cls()
     vars(model).update(fields, model_fields_set=set(fields))
     return model
-
-
-def answered(found: Any, key: str = "logprobs") -> AIMessage:
-    return AIMessage("x", response_metadata={key: found})
 
 
 def token(text: str, logprob: Any, **top: Any) -> dict[str, Any]:
@@ -215,178 +208,48 @@ def test_an_argument_the_client_does_not_know_is_a_refusal() -> None:
     assert refuses_logprobs(caught.value)
 
 
-class _ApiError(Exception):
-    def __init__(self, message: str, **fields: Any) -> None:
-        super().__init__(message)
-        vars(self).update(fields)
+# --- finding: what the shapes are read as is told by tests/unit/core/test_provider_logprobs.py ---
 
-
-def _caused(error: Exception, cause: Exception) -> Exception:
-    error.__cause__ = cause
-    return error
+YES = {"token": "yes", "logprob": -0.25, "top_logprobs": [{"token": "no", "logprob": -2.0}]}
+FOUND = (TokenLogprob("yes", -0.25, (("no", -2.0),)),)
 
 
 @pytest.mark.parametrize(
-    ("error", "refused"),
+    "message",
     [
-        (_ApiError("top_logprobs must be <= 5", status_code=400), True),
-        (_ApiError("Logprobs is not enabled", code=400), True),
-        (_ApiError("logprobs", response=SimpleNamespace(status_code=422)), True),
-        (_caused(_ApiError("model error"), _ApiError("logprobs", status_code=400)), True),
-        (_ApiError("logprobs", status_code=500), False),
-        (_ApiError("rate limited while computing logprobs", status_code=429), False),
-        (_ApiError("temperature", status_code=400), False),
-        (_ApiError("logprobs", code="unsupported"), False),
-        (TimeoutError(), False),
+        AIMessage("yes", response_metadata={"logprobs": {"content": [YES]}}),
+        AIMessage("yes", response_metadata={"logprobs": [YES]}),
+        AIMessage("yes", response_metadata={"logprobs": None, "logprobs_result": [YES]}),
+        AIMessage([{"type": "text", "text": "yes", "logprobs": [YES]}]),
+        AIMessage(["", {"type": "reasoning"}, {"type": "text", "text": "yes", "logprobs": [YES]}, {"logprobs": []}]),
     ],
     ids=repr,
 )
-def test_only_a_complaint_about_logprobs_is_a_refusal(error: Exception, refused: bool) -> None:
-    assert refuses_logprobs(error) is refused
+def test_every_place_is_looked_into(message: AIMessage) -> None:
+    assert extract_logprobs(message) == FOUND
 
 
-# --- finding ---
-
-ONE = (TokenLogprob("a", -0.1, (("a", -0.1), ("b", -3.0))),)
-LEGACY = {"tokens": ["a"], "token_logprobs": [-0.1], "top_logprobs": [{"b": -3.0, "a": -0.1}]}
-
-
-def _objects(value: Any) -> Any:
-    """The same structure as an SDK's objects."""
-    if isinstance(value, dict):
-        return SimpleNamespace(**{key: _objects(item) for key, item in value.items()})
-    return [_objects(item) for item in value] if isinstance(value, list) else value
+def test_blocks_follow_one_another() -> None:
+    blocks: list[str | dict[Any, Any]] = [{"type": "text", "text": "yes", "logprobs": [YES]}] * 2
+    assert extract_logprobs(AIMessage(blocks)) == FOUND * 2
 
 
-def _candidate(text: str, logprob: float) -> dict[str, Any]:
-    return {"token": text, "token_id": 7, "log_probability": logprob}
-
-
-SHAPES = {
-    "openai": answered({"content": [token("a", -0.1, a=-0.1, b=-3.0)], "refusal": None}),
-    "openai objects": answered(_objects({"content": [token("a", -0.1, a=-0.1, b=-3.0)], "refusal": None})),
-    "unsorted": answered({"content": [token("a", -0.1, b=-3.0, a=-0.1)]}),
-    "ollama": answered([token("a", -0.1, a=-0.1, b=-3.0)]),
-    "ollama objects": answered([_objects(token("a", -0.1, a=-0.1, b=-3.0))]),
-    "vertex": answered([token("a", -0.1, a=-0.1, b=-3.0)], "logprobs_result"),
-    "google": answered(
-        {
-            "chosen_candidates": [_candidate("a", -0.1)],
-            "top_candidates": [{"candidates": [_candidate("a", -0.1), _candidate("b", -3.0)]}],
-        },
-        "logprobs_result",
-    ),
-    "together": answered(LEGACY),
-    "together through the openai client": answered({"content": None, "refusal": None, **LEGACY}),
-    "content block": AIMessage([{"type": "text", "text": "a", "logprobs": [token("a", -0.1, a=-0.1, b=-3.0)]}]),
-}
-
-
-@pytest.mark.parametrize("message", SHAPES.values(), ids=SHAPES)
-def test_every_shape_reads_alike(message: AIMessage) -> None:
-    assert extract_logprobs(message) == ONE
+@pytest.mark.parametrize("second", [{"logprobs": 7}, {"logprobs": "yes"}, {"logprobs": [None]}], ids=repr)
+def test_one_malformed_block_discards_all(second: dict[Any, Any]) -> None:
+    assert extract_logprobs(AIMessage([{"type": "text", "text": "yes", "logprobs": [YES]}, second])) == ()
 
 
 @pytest.mark.parametrize(
-    "found",
-    [
-        {"content": [token("a", -0.1)]},
-        {"content": [{"token": "a", "logprob": -0.1, "top_logprobs": None}]},
-        {"tokens": ["a"], "token_logprobs": [-0.1], "top_logprobs": None},
-        {"chosen_candidates": [_candidate("a", -0.1)], "top_candidates": None},
-    ],
-    ids=repr,
+    "metadata", [{}, {"logprobs": None}, {"logprobs": {"content": None}}, {"logprobs_result": "yes"}], ids=repr
 )
-def test_alternatives_may_be_missing(found: Any) -> None:
-    assert extract_logprobs(answered(found)) == (TokenLogprob("a", -0.1),)
+def test_what_is_not_a_signal_is_none(metadata: dict[str, Any]) -> None:
+    assert extract_logprobs(AIMessage("yes", response_metadata=metadata)) == ()
 
 
 def test_merged_legacy_chunks_stay_in_step() -> None:
     first = AIMessageChunk("a", response_metadata={"logprobs": {"tokens": ["a"], "token_logprobs": [-0.1]}})
     second = AIMessageChunk("b", response_metadata={"logprobs": {"tokens": ["b"], "token_logprobs": [-0.2]}})
     assert extract_logprobs(first + second) == (TokenLogprob("a", -0.1), TokenLogprob("b", -0.2))
-
-
-@pytest.mark.parametrize(("logprob", "read"), [(-math.inf, -math.inf), (0, 0.0), (1e-3, 0.0), (-9999, -9999.0)])
-def test_legal_extremes(logprob: float, read: float) -> None:
-    assert extract_logprobs(answered({"content": [token("a", logprob, a=logprob)]})) == (
-        TokenLogprob("a", read, (("a", read),)),
-    )
-
-
-@pytest.mark.parametrize("logprob", ["-0.1", None, True, False, math.nan, math.inf, 0.01, [-0.1], 10**400])
-@pytest.mark.parametrize("place", ["token", "alternative"])
-def test_a_malformed_number_discards_all(logprob: Any, place: str) -> None:
-    bad = token("a", logprob) if place == "token" else token("a", -0.1, a=logprob)
-    assert extract_logprobs(answered({"content": [token("x", -0.1), bad]})) == ()
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        None,
-        {},
-        [],
-        "logprobs",
-        -0.1,
-        {"content": None},
-        {"content": {}},
-        {"content": [None]},
-        {"content": [[token("a", -0.1)]]},
-        {"content": [{"logprob": -0.1}]},
-        {"content": [{"token": "a"}]},
-        {"content": [{"token": 7, "logprob": -0.1}]},
-        {"content": [{"token": "a", "logprob": -0.1, "top_logprobs": [None]}]},
-        {"content": [{"token": "a", "logprob": -0.1, "top_logprobs": "a"}]},
-        {"content": None, "refusal": [token("Sorry", -0.01)]},
-        {"tokens": ["a", "b"], "token_logprobs": [-0.1]},
-        {"tokens": ["a"], "token_logprobs": [None]},
-        {"tokens": ["a"], "token_logprobs": [-0.1], "top_logprobs": [None]},
-        {"tokens": ["a"]},
-        {"chosen_candidates": [_candidate("a", -0.1)], "top_candidates": [{}, {}]},
-        {"chosen_candidates": "a"},
-    ],
-    ids=repr,
-)
-def test_what_is_not_a_signal_is_none(found: Any) -> None:
-    assert extract_logprobs(answered(found)) == ()
-    assert extract_logprobs(answered(found, "logprobs_result")) == ()
-
-
-JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "content",
-                    "token",
-                    "logprob",
-                    "log_probability",
-                    "top_logprobs",
-                    "tokens",
-                    "token_logprobs",
-                    "chosen_candidates",
-                    "top_candidates",
-                    "candidates",
-                ]
-            ),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=12,
-)
-
-
-@given(junk=JUNK, key=st.sampled_from(["logprobs", "logprobs_result"]))
-def test_junk_never_raises_and_never_passes_for_a_probability(junk: Any, key: str) -> None:
-    in_a_block: list[str | dict[Any, Any]] = [{"type": "text", "text": "x", "logprobs": junk}]
-    for message in (answered(junk, key), AIMessage(in_a_block)):
-        for entry in extract_logprobs(message):
-            assert isinstance(entry.token, str)
-            assert all(logprob <= 0.0 for logprob in (entry.logprob, *(value for _, value in entry.top)))
 
 
 # --- telling ---

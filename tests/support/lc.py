@@ -12,7 +12,6 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from math import log
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -30,9 +29,7 @@ from pydantic import PrivateAttr, SecretStr
 
 from frugal_core.playground.server import PlaygroundServer
 from langchain_frugal import ChatFrugal
-
-PRICES = {"small": (1.0, 1.0), "mid": (5.0, 5.0), "large": (10.0, 10.0)}
-"""USD per million tokens; every call of a `Fake` takes 4 tokens in and 2 out."""
+from openai_shapes import PRICES, logprobs
 
 Bound: TypeAlias = Runnable[LanguageModelInput, AIMessage]
 
@@ -85,11 +82,13 @@ class Fake(BaseChatModel):
         reply: A text (streamed word by word), a message, an exception to raise, or a function of the conversation to one
             of these.
         sure: Margin of the first token, in the log-probabilities; `None` for none of them.
+        usage: Of answers that have none of their own; `None` for none.
     """
 
     model: str = "small"
     reply: Any = "an answer in words"
     sure: float | None = 0.9
+    usage: Any = USAGE
     temperature: float | None = None
     max_tokens: int | None = None
     stop: list[str] | None = None
@@ -166,7 +165,9 @@ class Fake(BaseChatModel):
         message = said if isinstance(said, AIMessage) else AIMessage(said)
         signal = {} if self.sure is None else {"logprobs": logprobs(message.text or "x", self.sure)}
         metadata = {"finish_reason": "stop", "model_name": self.model, **signal, **message.response_metadata}
-        return message.model_copy(update={"response_metadata": metadata, "usage_metadata": message.usage_metadata or USAGE})
+        return message.model_copy(
+            update={"response_metadata": metadata, "usage_metadata": message.usage_metadata or self.usage}
+        )
 
 
 class AnthropicFake(Fake):
@@ -219,16 +220,6 @@ def escalating(**settings: Any) -> tuple[ChatFrugal, Fake, Fake]:
 def calls_tool(name: str, args: dict[str, Any], id: str = "call_1") -> AIMessage:
     """An answer that wants a tool run."""
     return AIMessage("", tool_calls=[tool_call(name=name, args=args, id=id)])
-
-
-def logprobs(text: str, margin: float) -> dict[str, Any]:
-    """OpenAI's log-probabilities of a text whose first token led its rival by `margin`."""
-    words = text.split(" ")
-    best, rival = (1 + margin) / 2, max((1 - margin) / 2, 1e-9)
-    alternatives = [{"token": words[0], "logprob": log(best)}, {"token": "§", "logprob": log(rival)}]
-    first = {"token": words[0], "logprob": log(best), "top_logprobs": alternatives}
-    rest = [{"token": f" {word}", "logprob": -0.01, "top_logprobs": []} for word in words[1:]]
-    return {"content": [first, *rest]}
 
 
 def decision(message: Any) -> dict[str, Any]:
@@ -386,6 +377,9 @@ def _chunks(message: AIMessage) -> Iterator[ChatGenerationChunk]:
         yield ChatGenerationChunk(message=AIMessageChunk(content=word if index == 0 else f" {word}"))
     for index, call in enumerate(message.tool_calls):
         part = tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=index)
+        yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[part]))
+    for index, broken in enumerate(message.invalid_tool_calls, len(message.tool_calls)):
+        part = tool_call_chunk(name=broken["name"], args=broken["args"], id=broken["id"], index=index)
         yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[part]))
     last = AIMessageChunk(
         content="",

@@ -29,19 +29,15 @@ def escalates(error: Exception) -> bool:
 
 def from_openai(kind: str, status: int, code: str | None = None, message: str = "refused") -> Exception:
     """As the SDK raises it for a response of this status."""
-    from openai._exceptions import httpx2 as transport
-
     body = {"message": message, "type": "invalid_request_error", "code": code}
-    request = transport.Request("POST", "http://provider.test/v1/chat/completions")
+    request = httpx.Request("POST", "http://provider.test/v1/chat/completions")
     text = f"Error code: {status} - {{'error': {body}}}"
-    error: Exception = getattr(openai, kind)(text, response=transport.Response(status, request=request), body=body)
+    error: Exception = getattr(openai, kind)(text, response=httpx.Response(status, request=request), body=body)
     return error
 
 
 def from_openai_connection(kind: str) -> Exception:
-    from openai._exceptions import httpx2 as transport
-
-    error: Exception = getattr(openai, kind)(request=transport.Request("POST", "http://provider.test"))
+    error: Exception = getattr(openai, kind)(request=httpx.Request("POST", "http://provider.test"))
     return error
 
 
