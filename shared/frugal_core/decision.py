@@ -156,7 +156,8 @@ class Trace:
     def failed(self, tier: int, error: Exception) -> None:
         """Note a call that raised. It was free if the provider refused it, and of unknown cost if the connection died."""
         about = self._query.tiers[tier]
-        cost = None if http_status(error) is None else 0.0
+        status = http_status(error)
+        cost = None if status is None or status < 400 else 0.0
         waited = perf_counter() - self._since
         text = f"{type(error).__name__}: {error}"
         self._steps.append(Step(about.name, about.model, False, "failed", cost_usd=cost, latency_s=waited, error=text))

@@ -11,7 +11,7 @@ from typing import Any
 from sortedcontainers import SortedList
 
 from frugal_core.errors import ConfigurationError
-from frugal_core.policies.thresholds import Threshold, Verdict
+from frugal_core.policies.thresholds import Threshold, Verdict, plain_number
 from frugal_core.saving import saveable
 from frugal_core.types import Answer, Query, Tier, Usage
 
@@ -44,6 +44,7 @@ class BudgetedThreshold(Threshold):
     def __init__(
         self, call_large: float | None = None, *, usd: float | None = None, queries: int | None = None, warm_up: int = 10
     ) -> None:
+        call_large, usd = plain_number(call_large), plain_number(usd)
         if (call_large is None) == (usd is None):
             raise ConfigurationError(
                 f"call_large={call_large!r}, usd={usd!r}: a budget is either call_large (share of the queries) or usd (mean "
@@ -64,6 +65,15 @@ class BudgetedThreshold(Threshold):
         self._lock = Lock()
         self._reserved = 0.0  # set aside for calls under way: USD, or shares of a call of the dearest tier
         self.reset()
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = Lock()
+        self._reserved = 0.0  # the calls under way are the original's
 
     def reset(self) -> None:
         """Forget everything seen so far."""

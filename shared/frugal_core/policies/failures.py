@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from frugal_core.decision import http_status
@@ -49,8 +50,11 @@ def escalation_rule(escalate_on: EscalateOn) -> Callable[[Exception], bool]:
     if isinstance(escalate_on, (list, tuple)):
         if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in escalate_on):
             raise ConfigurationError(f"escalate_on={escalate_on!r} must hold exception classes only, such as TimeoutError.")
-        kinds = tuple(escalate_on)
-        return lambda error: isinstance(error, kinds)
+        return partial(_is_one_of, tuple(escalate_on))  # a lambda could not be pickled
     if callable(escalate_on):
         return escalate_on
     raise ConfigurationError(f"escalate_on={escalate_on!r} must be exception classes or a predicate on an exception.")
+
+
+def _is_one_of(kinds: tuple[type[Exception], ...], error: Exception) -> bool:
+    return isinstance(error, kinds)

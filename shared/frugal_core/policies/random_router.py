@@ -32,6 +32,18 @@ class RandomRouter(Policy):
         self._random = random.Random(seed)  # noqa: S311  (a baseline, not a secret)
         self._lock = Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            return {**self.__dict__, "_random": self._random.getstate(), "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        chance = random.Random()  # noqa: S311
+        chance.setstate(state["_random"])
+        self.__dict__.update({**state, "_random": chance, "_lock": Lock()})
+
+    def __repr__(self) -> str:
+        return f"RandomRouter({self.call_large!r}, seed={self.seed!r})"
+
     def state(self) -> Mapping[str, Any]:
         """What it was built from."""
         return {"call_large": self.call_large, "seed": self.seed}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from numbers import Real
+from typing import Any, Literal, NamedTuple
 
 from frugal_core.errors import ConfigurationError
 from frugal_core.saving import saveable
@@ -80,7 +81,9 @@ class FixedThreshold(Threshold):
 
     def __post_init__(self) -> None:
         if isinstance(self.value, Iterable):
-            object.__setattr__(self, "value", tuple(self.value))
+            object.__setattr__(self, "value", tuple(map(plain_number, self.value)))
+        else:
+            object.__setattr__(self, "value", plain_number(self.value))
         for value in self.value if isinstance(self.value, tuple) else (self.value,):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
                 raise ConfigurationError(f"threshold={value!r} is out of range: scores and thresholds are numbers from 0 to 1.")
@@ -107,6 +110,11 @@ def as_threshold(value: float | Sequence[float] | Threshold) -> Threshold:
     """
     if isinstance(value, Threshold):
         return value
-    if isinstance(value, (int, float, list, tuple)):
+    if isinstance(value, (Real, list, tuple)):
         return FixedThreshold(value)
     raise ConfigurationError(f"threshold={value!r} must be a number from 0 to 1, a list, one per escalation, or a Threshold.")
+
+
+def plain_number(value: Any) -> Any:
+    """A number of numpy's as Python's own, which can be written to a file; anything else as it is."""
+    return value.item() if isinstance(value, Real) and hasattr(value, "item") else value
