@@ -24,14 +24,13 @@ class SchemaValid(Scorer):
         """1.0 or 0.0."""
         if answer.parsing_error is not None:
             return 0.0
+        if query.response_format is not None and answer.parsed is not None:  # perhaps out of a tool call, which is but its form
+            validated = not isinstance(answer.parsed, (dict, list))  # an object of the user's class, by the framework
+            return float(validated or _valid(answer.parsed, query.response_format))
         tools = {str(tool.get("name")): tool.get("parameters") or {} for tool in query.tools}
         if not all(_call_valid(call, tools) for call in answer.tool_calls):
             return 0.0
         if query.response_format is None or answer.tool_calls:
-            return 1.0
-        if isinstance(answer.parsed, (dict, list)):
-            return float(_valid(answer.parsed, query.response_format))
-        if answer.parsed is not None:  # an object of the user's class, which the framework has validated
             return 1.0
         try:
             return float(_valid(json.loads(answer.text), query.response_format))
