@@ -30,10 +30,9 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import AliasChoices, BaseModel, Field, field_validator
 from typing_extensions import override
 
-from frugal_core.errors import UnknownModelError
 from frugal_core.playground import chat, protocol
 from frugal_core.playground.endings import FinishReason
-from frugal_core.playground.language_model import MODEL_NAMES, LanguageModel
+from frugal_core.playground.language_model import LanguageModel, known_model
 from frugal_core.playground.transformer import CONTEXT_WINDOW
 from frugal_core.types import Usage
 
@@ -81,9 +80,7 @@ class ChatPlayground(BaseChatModel):
     @field_validator("model")
     @classmethod
     def _known_model(cls, name: str) -> str:
-        if name not in MODEL_NAMES:
-            raise UnknownModelError(f"no playground model is called {name!r}; choose one of {', '.join(MODEL_NAMES)}")
-        return name
+        return known_model(name)
 
     @property
     def model_name(self) -> str:
@@ -149,7 +146,7 @@ class ChatPlayground(BaseChatModel):
         formatted = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
         if tool_choice:
             names = {tool["function"]["name"] for tool in formatted}
-            kwargs["tool_choice"] = _openai_tool_choice(tool_choice, names)
+            kwargs["tool_choice"] = protocol.tool_choice(tool_choice, names)
         return self.bind(tools=formatted, **kwargs)
 
     @override
@@ -257,7 +254,7 @@ class ChatPlayground(BaseChatModel):
             "messages": [_as_openai(message) for message in messages],
         }
         wire = protocol.parse(body)
-        return LanguageModel.load(self._known_model(wire.model)), wire.chat
+        return LanguageModel.load(wire.model), wire.chat
 
     def _parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
         own = {
@@ -265,10 +262,10 @@ class ChatPlayground(BaseChatModel):
             "seed": self.seed,
             "max_tokens": self.max_tokens,
             "stop": self.stop,
-            "logprobs": self.logprobs or self.top_logprobs is not None,
+            "logprobs": self.logprobs,
             "top_logprobs": self.top_logprobs,
         }
-        return {**{key: value for key, value in own.items() if value is not None}, **given}
+        return protocol.parameters(own, given)
 
 
 def _chunk(delta: chat.Delta) -> ChatGenerationChunk:
@@ -318,14 +315,6 @@ def _as_openai(message: BaseMessage) -> dict[str, Any]:
             for id_, name, arguments in (*good, *bad)
         ]
     return result
-
-
-def _openai_tool_choice(choice: str | dict[str, Any] | bool, names: set[str]) -> str | dict[str, Any]:
-    if choice is True or choice == "any":
-        return "required"
-    if isinstance(choice, str) and choice in names:
-        return {"type": "function", "function": {"name": choice}}
-    return cast("str | dict[str, Any]", choice)
 
 
 def _response_format(schema: dict[str, Any] | type, strict: bool | None) -> dict[str, Any]:

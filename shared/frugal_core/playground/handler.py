@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -15,10 +16,9 @@ from socket import MSG_PEEK
 from typing import TYPE_CHECKING, Any
 
 from frugal_core.playground import protocol
-from frugal_core.playground.chat import ChatError, Delta, collect, prompt_tokens, stream
+from frugal_core.playground.chat import ChatError, Delta, collect, stream
 from frugal_core.playground.faults import Failure, RequestRecord
 from frugal_core.playground.language_model import MODEL_NAMES, LanguageModel
-from frugal_core.types import Usage
 
 if TYPE_CHECKING:
     from frugal_core.playground.server import _HttpServer
@@ -109,47 +109,25 @@ class Handler(BaseHTTPRequestHandler):
         model = LanguageModel.load(_known(wire.model))
         failure = self.server.playground.faults.take_failure(wire.model)
         deltas = self._watched(stream(model, wire.chat), record, failure)
-        head = {
-            "id": f"chatcmpl-{uuid.uuid4().hex}",
-            "created": int(time.time()),
-            "model": model.name,
-            "system_fingerprint": f"fp_{model.name}_{model.parameters}",
-        }
         if wire.stream:
-            self._stream(model, wire, head, deltas, record)
+            self._stream(protocol.chunks(model, wire, deltas), record)
             return
         result = collect(model, wire.chat, deltas)
         record.status = HTTPStatus.OK
         record.finish("completed")
-        self._send(HTTPStatus.OK, protocol.response(head, result))
+        self._send(HTTPStatus.OK, protocol.response(protocol.head(model), result))
 
-    def _stream(
-        self,
-        model: LanguageModel,
-        wire: protocol.WireRequest,
-        head: dict[str, Any],
-        deltas: Iterator[Delta],
-        record: RequestRecord,
-    ) -> None:
-        delta = next(deltas)
+    def _stream(self, chunks: Iterator[dict[str, Any]], record: RequestRecord) -> None:
+        first = next(chunks)
         record.status = HTTPStatus.OK
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.send_header("Cache-Control", "no-cache")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        written, begun = 0, -1
         try:
-            while True:
-                first, begun = delta.choice > begun, delta.choice
-                self._event(protocol.chunk(head, delta, first=first, include_usage=wire.include_usage))
-                written += delta.tokens
-                try:
-                    delta = next(deltas)
-                except StopIteration:
-                    break
-            if wire.include_usage:
-                self._event(protocol.usage_chunk(head, Usage(prompt_tokens(model, wire.chat), written)))
+            for chunk in itertools.chain([first], chunks):
+                self._event(chunk)
             record.finish("completed")
             self._write_chunk(b"data: [DONE]\n\n")
             self._write_chunk(b"")

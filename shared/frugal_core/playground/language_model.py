@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from frugal_core.errors import ConfigurationError
+from frugal_core.errors import ConfigurationError, UnknownModelError
 from frugal_core.playground.dialogue import Dialogue
 from frugal_core.playground.quantisation import load_weights
 from frugal_core.playground.tokenizer import Tokenizer
@@ -55,6 +55,17 @@ class GeneratedToken:
     id: int
 
 
+def known_model(name: str) -> str:
+    """Return the name of a model if there is such a model.
+
+    Raises:
+        UnknownModelError: If there is none.
+    """
+    if name not in MODEL_NAMES:
+        raise UnknownModelError(f"no playground model is called {name!r}; choose one of {', '.join(MODEL_NAMES)}")
+    return name
+
+
 class LanguageModel:
     """An autoregressive decoder-only transformer with its tokenizer.
 
@@ -80,11 +91,9 @@ class LanguageModel:
         """Return the model called `name`; each is read from disk once per process.
 
         Raises:
-            ConfigurationError: If no model has that name.
+            UnknownModelError: If no model has that name.
         """
-        if name not in MODEL_NAMES:
-            raise ConfigurationError(f"no playground model is called {name!r}; choose one of {', '.join(MODEL_NAMES)}")
-        return _load(name)
+        return _load(known_model(name))
 
     def prompt(
         self,

@@ -7,12 +7,15 @@ refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from frugal_core.playground.chat import ChatError, ChatRequest, ChatResult, Choice, Delta, ToolCallDelta
+from frugal_core.playground.chat import ChatError, ChatRequest, ChatResult, Choice, Delta, ToolCallDelta, prompt_tokens
 from frugal_core.playground.checks import check
+from frugal_core.playground.language_model import LanguageModel
 from frugal_core.types import TokenLogprob, Usage
 
 
@@ -59,8 +62,47 @@ def parse(body: object) -> WireRequest:
     return WireRequest(fields["model"], chat, fields.get("stream", False), bool(options.get("include_usage")))
 
 
+def parameters(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a request says besides its messages: a client's settings, and what a call gives, which wins.
+
+    A setting of `None` is none, and one for `top_logprobs` turns `logprobs` on.
+
+    Examples:
+        >>> parameters({"seed": None, "stop": ["."], "top_logprobs": 3}, {"stop": ["!"]})
+        {'stop': ['!'], 'top_logprobs': 3, 'logprobs': True}
+    """
+    own = {name: value for name, value in settings.items() if value is not None}
+    if "top_logprobs" in own:
+        own["logprobs"] = True
+    return {**own, **given}
+
+
+def tool_choice(choice: str | Mapping[str, Any] | bool, names: Collection[str]) -> str | Mapping[str, Any]:
+    """Return in OpenAI's form what frameworks take as the choice of a tool.
+
+    Examples:
+        >>> tool_choice("add", {"add"}), tool_choice("any", {"add"}), tool_choice("auto", {"add"})
+        ({'type': 'function', 'function': {'name': 'add'}}, 'required', 'auto')
+    """
+    if isinstance(choice, str) and choice in names:
+        return {"type": "function", "function": {"name": choice}}
+    if choice is True or choice == "any":
+        return "required"
+    return "none" if choice is False else choice
+
+
+def head(model: LanguageModel) -> dict[str, Any]:
+    """Return what a new response, and each chunk of a stream, begins with."""
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "created": int(time.time()),
+        "model": model.name,
+        "system_fingerprint": f"fp_{model.name}_{model.parameters}",
+    }
+
+
 def response(head: Mapping[str, Any], result: ChatResult) -> dict[str, Any]:
-    """Return the body of a whole response; `head` has id, created, model and system_fingerprint."""
+    """Return the body of a whole response."""
     choices = [
         {
             "index": index,
@@ -71,6 +113,18 @@ def response(head: Mapping[str, Any], result: ChatResult) -> dict[str, Any]:
         for index, choice in enumerate(result.choices)
     ]
     return {**head, "object": "chat.completion", "choices": choices, "usage": usage(result.usage)}
+
+
+def chunks(model: LanguageModel, request: WireRequest, deltas: Iterable[Delta]) -> Iterator[dict[str, Any]]:
+    """Return the bodies of a stream's chunks as the deltas come, at the end the one with the usage if asked for."""
+    beginning = head(model)
+    written, begun = 0, -1
+    for delta in deltas:
+        first, begun = delta.choice > begun, delta.choice
+        written += delta.tokens
+        yield chunk(beginning, delta, first=first, include_usage=request.include_usage)
+    if request.include_usage:
+        yield usage_chunk(beginning, Usage(prompt_tokens(model, request.chat), written))
 
 
 def chunk(head: Mapping[str, Any], delta: Delta, *, first: bool, include_usage: bool) -> dict[str, Any]:
