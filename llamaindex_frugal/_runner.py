@@ -1,0 +1,94 @@
+"""Drives a policy over LLMs: sync and async, whole or streamed.
+
+Every decision is taken in `frugal_core`; here calls are made and responses converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from frugal_core.decision import Decision
+from frugal_core.engine import aclosed, adrive, adrive_stream, drive, drive_stream
+from frugal_core.policies import Policy
+from frugal_core.tiers import unscored
+from frugal_core.types import Tier
+from llamaindex_frugal._asking import Asking
+from llamaindex_frugal._requests import Request
+from llamaindex_frugal._tiers import TierModel
+from llamaindex_frugal.events import dispatch
+
+
+@dataclass(frozen=True)
+class Runner:
+    """All that does not change from call to call.
+
+    Attributes:
+        tiers: The models, cheapest first.
+        policy: Who decides.
+        reference: Index of the reference tier.
+    """
+
+    tiers: tuple[TierModel, ...]
+    policy: Policy
+    reference: int
+
+    @cached_property
+    def abouts(self) -> tuple[Tier, ...]:
+        """What policies may know of the tiers."""
+        return tuple(tier.about for tier in self.tiers)
+
+    @cached_property
+    def needs_logprobs(self) -> bool:
+        """Whether drafts are asked for with log-probabilities."""
+        return self.policy.needs_logprobs
+
+    @cached_property
+    def by_name(self) -> Mapping[str, TierModel]:
+        """Tiers by their names."""
+        return {tier.about.name: tier for tier in self.tiers}
+
+    def answer(self, request: Request) -> Any:
+        """Answer one request."""
+        asking = Asking(self, request)
+        decision = drive(asking.flow, asking.perform)
+        self._tell(asking, decision)
+        return request.serve(decision.answer.raw, decision.to_dict())
+
+    async def aanswer(self, request: Request) -> Any:
+        """Answer one request, awaiting the tiers."""
+        asking = Asking(self, request)
+        decision = await adrive(asking.flow, asking.aperform)
+        self._tell(asking, decision)
+        return request.serve(decision.answer.raw, decision.to_dict())
+
+    def stream(self, request: Request) -> Iterator[Any]:
+        """Answer one request as a stream: nothing of a draft before it is accepted, the last tier live."""
+        asking = Asking(self, request)
+        for item in drive_stream(asking.flow, asking.perform, asking.stream):
+            if not isinstance(item, Decision):
+                yield item
+            elif (last := self._last(asking, request, item)) is not None:
+                yield last
+
+    async def astream(self, request: Request) -> AsyncIterator[Any]:
+        """As `stream`, awaiting the tiers."""
+        asking = Asking(self, request)
+        async with aclosed(adrive_stream(asking.flow, asking.aperform, asking.astream)) as items:
+            async for item in items:
+                if not isinstance(item, Decision):
+                    yield item
+                elif (last := self._last(asking, request, item)) is not None:
+                    yield last
+
+    def _last(self, asking: Asking, request: Request, decision: Decision) -> Any:
+        self._tell(asking, decision)
+        output, frugal = decision.answer.raw, decision.to_dict()
+        return request.closing(output, frugal) if asking.live else request.drafted(output, frugal)
+
+    def _tell(self, asking: Asking, decision: Decision) -> None:
+        for step in unscored(decision, asking.blind):
+            self.by_name[step.tier].warn_unscored(step.error)
+        dispatch(decision)
