@@ -2,25 +2,22 @@
 
     python tests/benchmarks/overhead.py [--rounds 40]
 
-Each round times every contestant once, in turn; a ratio is taken within its round, and the median over the rounds is shown.
 cascadeflow takes part when it is installed (pip install cascadeflow==1.2.0).
 """
 
 import argparse
 import asyncio
 import contextlib
-import gc
 import io
-import statistics
 import sys
 import warnings
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from side_by_side import atimed, measure, show, timed
 
 from langchain_frugal import ChatFrugal
 
@@ -92,37 +89,14 @@ def contestants() -> dict[str, Any]:
     return table
 
 
-def timed(call: Callable[[], Any], times: int) -> float:
-    since = perf_counter()
-    for _ in range(times):
-        call()
-    return (perf_counter() - since) / times
-
-
-async def atimed(call: Callable[[], Any], times: int) -> float:
-    since = perf_counter()
-    for _ in range(times):
-        await call()
-    return (perf_counter() - since) / times
-
-
-def measure(models: dict[str, Any], rounds: int) -> dict[str, dict[str, list[float]]]:
+def ways() -> dict[str, Callable[[Any], float]]:
     texts = [f"What is the capital of country {index}?" for index in range(1000)]
-    ways: dict[str, Callable[[Any], float]] = {
+    return {
         "invoke": lambda model: timed(lambda: model.invoke("hi"), 60),
         "ainvoke": lambda model: asyncio.run(atimed(lambda: model.ainvoke("hi"), 60)),
         "batch 1000": lambda model: timed(lambda: model.batch(texts), 1),
         "abatch 1000": lambda model: asyncio.run(atimed(lambda: model.abatch(texts), 1)),
     }
-    seconds: dict[str, dict[str, list[float]]] = {way: {name: [] for name in models} for way in ways}
-    for way, run in ways.items():
-        for model in models.values():  # warm up
-            run(model)
-        for _ in range(rounds if "1000" not in way else max(3, rounds // 5)):
-            for name, model in models.items():
-                gc.collect()
-                seconds[way][name].append(run(model))
-    return seconds
 
 
 def main() -> None:
@@ -134,17 +108,8 @@ def main() -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         models = contestants()
     with contextlib.redirect_stdout(io.StringIO()):  # cascadeflow prints at every call
-        seconds = measure(models, rounds)
-    print(f"| | {' | '.join(seconds)} |")
-    print(f"|---|{'---|' * len(seconds)}")
-    for name in models:
-        ratios = [
-            statistics.median(own / direct for own, direct in zip(times[name], times["direct"], strict=True))
-            for times in seconds.values()
-        ]
-        print(f"| {name} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |")
-    per_call = statistics.median(seconds["invoke"]["direct"]) * 1e6
-    print(f"\nOne direct call took {per_call:.0f} µs (median).")
+        seconds = measure(models, ways(), lambda way: rounds if "1000" not in way else max(3, rounds // 5))
+    show(seconds, "direct")
 
 
 if __name__ == "__main__":

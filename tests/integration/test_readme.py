@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from llama_index.core.instrumentation import get_dispatcher
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -16,6 +17,7 @@ def blocks() -> list[str]:
 @pytest.mark.filterwarnings("ignore::frugal_core.errors.FrugalWarning")
 def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(get_dispatcher(), "event_handlers", list(get_dispatcher().event_handlers))
     examples = blocks()
     assert len(examples) >= 6
     names: dict[str, object] = {}
