@@ -14,7 +14,6 @@ from langchain_core.runnables.config import patch_config, set_config_context
 from langchain_core.runnables.utils import coro_with_context
 
 from frugal_core.decision import Decision
-from frugal_core.tiers import has_rivals
 from frugal_core.types import Answer, Call, Query, samples
 from langchain_frugal._convert import conversation, from_query, system_prompt, to_messages
 from langchain_frugal._gate import Gate, gated
@@ -36,7 +35,7 @@ class Asking:
         given: Call arguments of the user (`stop`, ...).
     """
 
-    __slots__ = ("_config", "_gates", "_given", "_input", "_messages", "_runner", "blind", "flow", "live", "query")
+    __slots__ = ("_config", "_gates", "_given", "_input", "_messages", "_runner", "answers", "flow", "live", "query")
 
     def __init__(self, runner: Runner, input: LanguageModelInput, config: RunnableConfig, given: Mapping[str, Any]) -> None:
         self._runner = runner
@@ -45,7 +44,7 @@ class Asking:
         self._config = config
         self._given = given
         self._gates: dict[int, list[Gate]] = {}
-        self.blind: set[str] = set()  # names of the tiers that answered without log-probabilities to compare
+        self.answers: dict[str, Answer] = {}  # by the names of their tiers
         self.live: Collector | None = None
         self.query = Query(
             conversation(self._messages or str(input)),
@@ -144,8 +143,8 @@ class Asking:
         shape = MessageShape() if self.made_up(call) else self._runner.shape
         query = self.query if call.query is self.query else replace(call.query, tiers=self.query.tiers)
         answer = shape.read(output, query, call.tier, latency_s)
-        if not has_rivals(answer):
-            self.blind.add(self._runner.tiers[call.tier].about.name)
+        if call.purpose == "answer":
+            self.answers[self._runner.tiers[call.tier].about.name] = answer
         return answer
 
     def unparsed(self, call: Call, error: Exception) -> Any:

@@ -8,7 +8,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from frugal_core.engine import aclosed, closed
-from frugal_core.tiers import has_rivals
 from frugal_core.types import Answer, Call, samples
 from llamaindex_frugal._requests import Request, made_up
 from llamaindex_frugal._tiers import TierModel
@@ -25,12 +24,12 @@ class Asking:
         request: What is asked for.
     """
 
-    __slots__ = ("_request", "_runner", "blind", "flow", "live", "query")
+    __slots__ = ("_request", "_runner", "answers", "flow", "live", "query")
 
     def __init__(self, runner: Runner, request: Request) -> None:
         self._runner = runner
         self._request = request
-        self.blind: set[str] = set()  # names of the tiers that answered without log-probabilities to compare
+        self.answers: dict[str, Answer] = {}  # by the names of their tiers
         self.live = False
         self.query = request.query(runner.abouts, runner.reference)
         self.flow = runner.policy.decide(self.query)
@@ -115,6 +114,6 @@ class Asking:
     def _read(self, call: Call, request: Request, output: Any, since: float) -> Answer:
         query = self.query if call.query is self.query else replace(call.query, tiers=self.query.tiers)
         answer = request.answer(output, query, call.tier, perf_counter() - since, self._runner.tiers[call.tier])
-        if not has_rivals(answer):
-            self.blind.add(self.query.tiers[call.tier].name)
+        if call.purpose == "answer":
+            self.answers[self.query.tiers[call.tier].name] = answer
         return answer

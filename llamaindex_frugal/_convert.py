@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms import LLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.tools import BaseTool
@@ -114,7 +114,7 @@ def with_decision(response: Response, frugal: Mapping[str, Any], **changes: Any)
 
 
 def _is_system(message: ChatMessage) -> bool:
-    return _ROLES.get(message.role.value) == "system"
+    return message.role is MessageRole.SYSTEM or message.role is MessageRole.DEVELOPER
 
 
 def _has_media(message: ChatMessage) -> bool:

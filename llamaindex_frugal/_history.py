@@ -8,6 +8,7 @@ integration keeps in `additional_kwargs`, missing or refused tool-call ids, cach
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections import Counter
@@ -204,10 +205,15 @@ _UNKNOWN = _Target()
 
 
 def _target(llm: Any) -> _Target:
-    for cls in type(llm).__mro__:
-        if (known := _TARGETS.get(cls.__name__)) is not None:
-            return known if isinstance(known, _Target) else known(str(getattr(llm, "model", "")))
-    return _UNKNOWN
+    kind: type = type(llm)
+    known = _known(kind)
+    return known if isinstance(known, _Target) else known(str(getattr(llm, "model", "")))
+
+
+@functools.lru_cache(maxsize=256)
+def _known(kind: type) -> _Target | Callable[[str], _Target]:
+    """What is known of a class of LLMs, or of the one it inherits from."""
+    return next((_TARGETS[cls.__name__] for cls in kind.__mro__ if cls.__name__ in _TARGETS), _UNKNOWN)
 
 
 # --- which turns need a look ---

@@ -13,7 +13,7 @@ from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
 from llama_index.core.llms import LLM
 
 from frugal_core.finish_reasons import normalised
-from frugal_core.provider_logprobs import field, refuses
+from frugal_core.provider_logprobs import field, fields, refuses
 from frugal_core.types import Usage
 
 _SILENT_STREAMS = frozenset({"OpenAI", "LiteLLM"})
@@ -102,47 +102,50 @@ def _counted(raw: Any) -> Usage | None:
             usage = raw  # Ollama, and LlamaIndex's own `additional_kwargs`
     if usage is None:
         return None
+    told = fields(usage)
     try:
         for name, read in _SPELLINGS.items():
-            if field(usage, name) is not None:
-                return read(usage)
+            if told(name) is not None:
+                return read(told)
     except (TypeError, ValueError):
         pass
     return None
 
 
-def _openai(usage: Any) -> Usage | None:
-    details = field(usage, "prompt_tokens_details")
+_Told = Callable[[str], Any]
+"""What a provider counted, by name."""
+
+
+def _openai(told: _Told) -> Usage | None:
+    details = told("prompt_tokens_details")
     cached = None if details is None else field(details, "cached_tokens")
     if cached is None:
-        cached = field(usage, "prompt_cache_hit_tokens")  # DeepSeek
-    return _checked(field(usage, "prompt_tokens"), field(usage, "completion_tokens"), cached)
+        cached = told("prompt_cache_hit_tokens")  # DeepSeek
+    return _checked(told("prompt_tokens"), told("completion_tokens"), cached)
 
 
-def _anthropic_or_responses(usage: Any) -> Usage | None:
-    read, output = field(usage, "input_tokens"), field(usage, "output_tokens")
-    details = field(usage, "input_tokens_details")
+def _anthropic_or_responses(told: _Told) -> Usage | None:
+    read, output, details = told("input_tokens"), told("output_tokens"), told("input_tokens_details")
     if details is not None:
         return _checked(read, output, field(details, "cached_tokens"))
-    return _beside(read, output, field(usage, "cache_read_input_tokens"), field(usage, "cache_creation_input_tokens"))
+    return _beside(read, output, told("cache_read_input_tokens"), told("cache_creation_input_tokens"))
 
 
-def _bedrock(usage: Any) -> Usage | None:
-    names = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
-    return _beside(*(field(usage, name) for name in names))
+def _bedrock(told: _Told) -> Usage | None:
+    return _beside(*map(told, ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")))
 
 
-def _google(usage: Any) -> Usage | None:
-    read = _count(field(usage, "prompt_token_count")) + _count(field(usage, "tool_use_prompt_token_count") or 0)
-    written = (_count(field(usage, name) or 0) for name in ("candidates_token_count", "thoughts_token_count"))
-    return _checked(read, sum(written), field(usage, "cached_content_token_count"))
+def _google(told: _Told) -> Usage | None:
+    read = _count(told("prompt_token_count")) + _count(told("tool_use_prompt_token_count") or 0)
+    written = (_count(told(name) or 0) for name in ("candidates_token_count", "thoughts_token_count"))
+    return _checked(read, sum(written), told("cached_content_token_count"))
 
 
-def _ollama(usage: Any) -> Usage | None:
-    return _checked(field(usage, "prompt_eval_count"), field(usage, "eval_count"), None)
+def _ollama(told: _Told) -> Usage | None:
+    return _checked(told("prompt_eval_count"), told("eval_count"), None)
 
 
-_SPELLINGS: Mapping[str, Callable[[Any], Usage | None]] = {
+_SPELLINGS: Mapping[str, Callable[[_Told], Usage | None]] = {
     "prompt_tokens": _openai,
     "input_tokens": _anthropic_or_responses,
     "inputTokens": _bedrock,

@@ -140,12 +140,13 @@ class Decision:
 class Trace:
     """Collects the steps of one query while its policy runs, and closes them into a `Decision`."""
 
-    __slots__ = ("_policy", "_query", "_since", "_steps")
+    __slots__ = ("_policy", "_query", "_since", "_steps", "spent_usd")
 
     def __init__(self, policy: Policy, query: Query) -> None:
         self._policy = policy
         self._query = query
         self._steps: list[Step] = []
+        self.spent_usd = 0.0  # as far as it is known
         self._since = perf_counter()
 
     def skipped(self, tier: int, reason: Reason) -> None:
@@ -175,6 +176,7 @@ class Trace:
     ) -> None:
         """Note a call that returned, and what was thought of its answer."""
         about = self._query.tiers[answer.tier]
+        self.spent_usd += answer.cost_usd or 0.0
         self._steps.append(
             Step(
                 about.name,
@@ -190,11 +192,6 @@ class Trace:
             )
         )
         self._since = perf_counter()
-
-    @property
-    def spent_usd(self) -> float:
-        """What is known to have been spent so far; calls of unknown cost are left out."""
-        return sum(step.cost_usd or 0.0 for step in self._steps)
 
     def close(self, answer: Answer) -> Decision:
         """The decision to serve `answer`."""

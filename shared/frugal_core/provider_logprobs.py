@@ -7,7 +7,7 @@ is found there is read by `parse_logprobs`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from frugal_core.types import TokenLogprob
@@ -111,6 +111,15 @@ def field(entry: Any, name: str) -> Any:
     ('Yes', None)
     """
     return entry.get(name) if isinstance(entry, dict) else getattr(entry, name, None)
+
+
+def fields(entry: Any) -> Callable[[str], Any]:
+    """Read several: what `field` does with one entry, by name.
+
+    >>> fields({"token": "Yes"})("token")
+    'Yes'
+    """
+    return entry.get if isinstance(entry, dict) else lambda name: getattr(entry, name, None)
 
 
 def _status(error: BaseException) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -75,14 +75,15 @@ def warn_about_prices(tiers: Sequence[Tier], providers: Sequence[str | None]) ->
         warnings.warn(hint, FrugalWarning, stacklevel=3)
 
 
-def unscored(decision: Decision, blind: Container[str]) -> Iterator[Step]:
-    """The steps whose answers had no score for a reason the user should hear of.
+def unscored(decision: Decision, answers: Mapping[str, Answer]) -> list[Step]:
+    """The steps whose answers had no score for a reason the user should hear of: a fault, or nothing to compare.
 
     Args:
         decision: What was decided.
-        blind: Names of the tiers that answered without log-probabilities to compare.
+        answers: What each tier answered, by its name.
     """
-    return (step for step in decision.steps if step.reason == "no_signal" and (step.error or step.tier in blind))
+    missing = [step for step in decision.steps if step.reason == "no_signal"]
+    return [step for step in missing if step.error or not _has_rivals(answers[step.tier])]
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
@@ -99,6 +100,6 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return unique
 
 
-def has_rivals(answer: Answer) -> bool:
+def _has_rivals(answer: Answer) -> bool:
     """Whether an answer came with log-probabilities of alternatives, which most scorers compare."""
     return any(len(token.top) > 1 for token in answer.logprobs)

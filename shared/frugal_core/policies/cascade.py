@@ -85,7 +85,7 @@ class Cascade(Policy):
         trace = Trace(self, query)
         obstacles = _obstacles(query)
         first = obstacles.index(None)
-        last = max(tier for tier, obstacle in enumerate(obstacles) if obstacle is None)
+        last = len(obstacles) - 1 - obstacles[::-1].index(None)
         reserved = 0.0
         for tier, obstacle in enumerate(obstacles):
             if obstacle is not None:
@@ -146,7 +146,10 @@ class Cascade(Policy):
 
 def _obstacles(query: Query) -> list[Reason | None]:
     """Why each tier cannot be asked. If none could, the last one is asked all the same: its provider's error says it best."""
-    obstacles: list[Reason | None] = [_obstacle(query, tier) for tier in query.tiers]
+    obstacles: list[Reason | None] = [
+        None if tier.context_window is None and tier.supports_tools and tier.supports_schema else _obstacle(query, tier)
+        for tier in query.tiers
+    ]
     if None not in obstacles:
         obstacles[-1] = None
     return obstacles
@@ -161,7 +164,7 @@ def _obstacle(query: Query, tier: Tier) -> Reason | None:
 
 
 def _next(obstacles: Sequence[Reason | None], tier: int) -> int:
-    return next(other for other in range(tier + 1, len(obstacles)) if obstacles[other] is None)
+    return obstacles.index(None, tier + 1)
 
 
 def _flaw(answer: Answer) -> Reason | None:
