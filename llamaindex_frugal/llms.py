@@ -367,12 +367,14 @@ class FrugalLLM(FunctionCallingLLM):
             tier.llm.callback_manager = self.callback_manager
 
     def _acquire(self) -> None:
-        if self.rate_limiter is not None:
-            self.rate_limiter.acquire()
+        limiter = getattr(self, "rate_limiter", None)  # core has the field from 0.14.16 on
+        if limiter is not None:
+            limiter.acquire()
 
     async def _aacquire(self) -> None:
-        if self.rate_limiter is not None:
-            await self.rate_limiter.async_acquire()
+        limiter = getattr(self, "rate_limiter", None)
+        if limiter is not None:
+            await limiter.async_acquire()
 
 
 def _chat_request(messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatRequest:

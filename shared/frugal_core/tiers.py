@@ -37,7 +37,8 @@ class Experience:
         if self.told:
             return
         self.told = True
-        warnings.warn(f"{fault} Such answers are escalated." if fault else hint, FrugalWarning, stacklevel=2)
+        message = f"{fault.rstrip('.')}. Such answers are escalated." if fault else hint
+        warnings.warn(message, FrugalWarning, stacklevel=2)
 
 
 def describe(

@@ -15,6 +15,7 @@ def blocks() -> list[str]:
 
 
 @pytest.mark.filterwarnings("ignore::frugal_core.errors.FrugalWarning")
+@pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")  # LlamaIndex's agents look at all members
 def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(get_dispatcher(), "event_handlers", list(get_dispatcher().event_handlers))

@@ -15,7 +15,8 @@ from pydantic import BaseModel, SecretStr
 from frugal_core.playground import handler
 from frugal_core.playground.chat import ChatError
 from frugal_core.playground.server import PlaygroundServer
-from langchain_frugal import ChatFrugal, FrugalWarning
+from frugal_core.types import Answer, Query
+from langchain_frugal import ChatFrugal, FrugalWarning, Scorer
 from lc import HOWS, Wire, ask, collect, decision, reasons, wired
 
 SMALL, LARGE = "playground-small", "playground-medium"
@@ -71,11 +72,16 @@ async def test_one_call_when_the_draft_is_accepted(wire: Wire, server: Playgroun
     assert decision(message)["cost_usd"] == pytest.approx(0.05e-6 * usage["total_tokens"])
 
 
+class Content(Scorer):
+    """Is content with anything, and looks at no log-probabilities."""
+
+    def __call__(self, query: Query, answer: Answer) -> float:
+        return 1.0
+
+
 @each_way
 async def test_a_scorer_that_needs_no_logprobs_asks_for_none(wire: Wire, server: PlaygroundServer, how: str) -> None:
-    from langchain_frugal import SchemaValid
-
-    await ask(cascade(wire, scorer=SchemaValid()), how, QUESTION)
+    await ask(cascade(wire, scorer=Content()), how, QUESTION)
     assert asked(server) == [(SMALL, False)]
 
 

@@ -20,8 +20,9 @@ from pydantic import BaseModel
 from frugal_core.playground import handler
 from frugal_core.playground.chat import ChatError
 from frugal_core.playground.server import PlaygroundServer
+from frugal_core.types import Answer, Query
 from li import HOWS, PRICES, Fake, ask, decision, escalating, frugal, large, reasons, small, stream
-from llamaindex_frugal import FrugalLLM, FrugalWarning, Margin, Price, SchemaValid
+from llamaindex_frugal import FrugalLLM, FrugalWarning, Margin, Price, SchemaValid, Scorer
 
 SMALL, LARGE = "playground-small", "playground-medium"
 WIRE_PRICES = {SMALL: (0.05, 0.05), LARGE: (3, 3)}
@@ -88,9 +89,16 @@ async def test_an_accepted_draft_is_one_request(client: Any, server: PlaygroundS
     assert decision(response)["cost_usd"] == pytest.approx(0.05e-6 * (one["input_tokens"] + one["output_tokens"]))
 
 
+class Content(Scorer):
+    """Is content with anything, and looks at no log-probabilities."""
+
+    def __call__(self, query: Query, answer: Answer) -> float:
+        return 1.0
+
+
 @each_way
 async def test_a_scorer_that_needs_no_logprobs_asks_for_none(client: Any, server: PlaygroundServer, how: str) -> None:
-    await ask(cascade(client, scorer=SchemaValid()), how, QUESTION)
+    await ask(cascade(client, scorer=Content()), how, QUESTION)
     assert asked(server) == [(SMALL, False)]
 
 

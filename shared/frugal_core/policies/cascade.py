@@ -136,7 +136,8 @@ class Cascade(Policy):
             trace.answered(answer, verdict.reason, accepted=verdict.accept, score=score, threshold=verdict.threshold)
             return verdict.accept, verdict.reserved
         if self.on_missing == "raise":
-            raise ScorerError(problem or f"The scorer {self.scorer!r} had no signal for the answer of tier {answer.tier}.")
+            name = query.tiers[answer.tier].name
+            raise ScorerError(problem or f"The scorer {self.scorer!r} had no signal for the answer of tier {name!r}.")
         verdict = None if self.on_missing == "accept" else self.threshold.forced(query, answer, following)
         accept = self.on_missing == "accept" or (verdict is not None and verdict.accept)
         reason: Reason = verdict.reason if isinstance(verdict, Verdict) and verdict.accept else "no_signal"

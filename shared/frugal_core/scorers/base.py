@@ -26,7 +26,8 @@ ScoreFunction: TypeAlias = Callable[[Query, Answer], Scored]
 class Scorer(ABC):
     """Confidence that an answer is right (or equals the reference's), in [0, 1]; `None` when there is no signal.
 
-    Scorers combine: `a & b` is the lower of both scores, `a | b` the higher, `a.or_else(b)` is b's where a has no signal.
+    Scorers combine: `a & b` is the lower of both scores, `a | b` the higher, `a.or_else(b)` is b's where a has no signal. One
+    that does not apply to an answer is passed over.
     """
 
     needs_logprobs: bool = False
@@ -34,6 +35,10 @@ class Scorer(ABC):
     @abstractmethod
     def __call__(self, query: Query, answer: Answer) -> Scored:
         """Score one answer. A scorer that must ask something itself returns a generator of `Call`s."""
+
+    def applies(self, query: Query, answer: Answer) -> bool:
+        """Whether such an answer is any of its business, as a schema is not of free text. If not, it is no signal either."""
+        return True
 
     def __and__(self, other: ScoreFunction) -> Scorer:
         return Both(self, other)
@@ -60,7 +65,15 @@ class _Pair(Scorer):
     def needs_logprobs(self) -> bool:  # type: ignore[override]
         return needs_logprobs(self.first) or needs_logprobs(self.second)
 
+    def applies(self, query: Query, answer: Answer) -> bool:
+        """Where either does."""
+        return _applies(self.first, query, answer) or _applies(self.second, query, answer)
+
     def __call__(self, query: Query, answer: Answer) -> Scored:
+        if not _applies(self.second, query, answer):
+            return self.first(query, answer)
+        if not _applies(self.first, query, answer):
+            return self.second(query, answer)
         first = self.first(query, answer)
         if isinstance(first, Generator):
             return self._later(first, query, answer)
@@ -137,6 +150,11 @@ class OrElse(_Pair):
     def combine(self, first: float | None, second: float | None) -> float | None:
         """First that is not `None`."""
         return second if first is None else first
+
+
+def _applies(scorer: ScoreFunction, query: Query, answer: Answer) -> bool:
+    """Whether a scorer applies; a plain function always does."""
+    return scorer.applies(query, answer) if isinstance(scorer, Scorer) else True
 
 
 def needs_logprobs(scorer: ScoreFunction) -> bool:

@@ -17,11 +17,18 @@ from frugal_core.types import Answer, Query, ToolCall
 class SchemaValid(Scorer):
     """1 when tool calls name an offered tool with arguments of its schema and structured output satisfies its own; else 0.
 
-    Well-formed is not right: join it to a confidence, `Margin() & SchemaValid()`. Free text has nothing to violate: 1.
+    Well-formed is not right: join it to a confidence, `Margin() & SchemaValid()`. It does not apply to free text, which has no
+    form: there the other scorer decides, and alone it has no signal.
     """
 
-    def __call__(self, query: Query, answer: Answer) -> float:
-        """1.0 or 0.0."""
+    def applies(self, query: Query, answer: Answer) -> bool:
+        """To tool calls, and where a structured answer was asked for."""
+        return bool(answer.tool_calls) or query.response_format is not None or answer.parsing_error is not None
+
+    def __call__(self, query: Query, answer: Answer) -> float | None:
+        """1.0 or 0.0; `None` for free text."""
+        if not self.applies(query, answer):
+            return None
         if answer.parsing_error is not None:
             return 0.0
         if query.response_format is not None and answer.parsed is not None:  # perhaps out of a tool call, which is but its form
@@ -30,7 +37,7 @@ class SchemaValid(Scorer):
         tools = {str(tool.get("name")): tool.get("parameters") or {} for tool in query.tools}
         if not all(_call_valid(call, tools) for call in answer.tool_calls):
             return 0.0
-        if query.response_format is None or answer.tool_calls:
+        if answer.tool_calls or query.response_format is None:
             return 1.0
         try:
             return float(_valid(json.loads(answer.text), query.response_format))

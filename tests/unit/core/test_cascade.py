@@ -196,7 +196,7 @@ def test_a_missing_score_is_accepted_if_so_wished() -> None:
 
 
 def test_a_missing_score_raises_if_so_wished() -> None:
-    with pytest.raises(ScorerError, match=r"recorded.* had no signal for the answer of tier 0"):
+    with pytest.raises(ScorerError, match=r"recorded.* had no signal for the answer of tier 'tier0'"):
         ask(cascade(on_missing="raise"), says("no signal", None), says("dear"))
 
 

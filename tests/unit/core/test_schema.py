@@ -22,7 +22,7 @@ SEARCH = {"name": "search", "description": "Searches.", "parameters": CITY}
 PING = {"name": "ping"}
 
 
-def valid(answer: Answer, **query: Any) -> float:
+def valid(answer: Answer, **query: Any) -> float | None:
     return SchemaValid()(make_query(**query), answer)
 
 
@@ -30,9 +30,39 @@ def calling(*calls: ToolCall) -> Answer:
     return says("", tool_calls=calls)
 
 
-def test_free_text_has_nothing_to_violate() -> None:
-    assert valid(says("anything at all")) == 1.0
-    assert valid(says("no call needed"), tools=[SEARCH]) == 1.0
+def sure(query: Any, answer: Answer) -> float:
+    return 0.7
+
+
+def unheard(query: Any, answer: Answer) -> None:
+    return None
+
+
+FREE = [(says("anything at all"), {}), (says("no call needed"), {"tools": [SEARCH]})]
+
+
+@pytest.mark.parametrize(("answer", "query"), FREE)
+def test_free_text_is_none_of_its_business(answer: Answer, query: dict[str, Any]) -> None:
+    assert SchemaValid()(make_query(**query), answer) is None
+
+
+@pytest.mark.parametrize(("answer", "query"), FREE)
+def test_over_free_text_the_other_scorer_decides_alone(answer: Answer, query: dict[str, Any]) -> None:
+    asked = make_query(**query)
+    for joined in (SchemaValid() & sure, SchemaValid() | sure, SchemaValid().or_else(sure), (SchemaValid() & sure) & sure):
+        assert joined(asked, answer) == 0.7
+    for joined in (SchemaValid() & unheard, SchemaValid() | unheard, SchemaValid().or_else(unheard)):
+        assert joined(asked, answer) is None  # a missing signal is not mended by what has nothing to say
+    assert (SchemaValid() & SchemaValid())(asked, answer) is None
+
+
+def test_over_a_tool_call_both_decide() -> None:
+    asked, good = make_query(tools=[SEARCH]), calling(ToolCall("search", {"name": "Paris"}))
+    bad = calling(ToolCall("search", {"name": 1}))
+    assert (SchemaValid() & sure)(asked, good) == 0.7
+    assert (SchemaValid() & sure)(asked, bad) == 0.0
+    assert SchemaValid().or_else(sure)(asked, good) == 1.0
+    assert (SchemaValid() & unheard)(asked, good) is None
 
 
 # Structured output
