@@ -99,8 +99,8 @@ def missing_logprobs_hint(label: str) -> str:
     """
     return (
         f"{label} gave an answer without token log-probabilities, which the scorer needs; such answers are escalated, so that "
-        "their queries pay for both models. Choose a scorer that needs none: Margin().or_else(SchemaValid()) serves well-formed "
-        "tool calls and structured output; for free text give your own, scorer=lambda query, answer: ..."
+        "their queries pay for both models. Choose a scorer that needs none: Margin().or_else(SchemaValid()) serves "
+        "well-formed tool calls and structured output; for free text give your own, scorer=lambda query, answer: ..."
     )
 
 
