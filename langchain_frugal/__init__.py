@@ -3,15 +3,34 @@
 from frugal_core import __version__
 from frugal_core.decision import Decision, Step
 from frugal_core.errors import ConfigurationError, FrugalError, FrugalWarning, RecordingsError, ScorerError, UnknownModelError
+from frugal_core.learning.grading import grade
 from frugal_core.policies import Cascade, Policy, RandomRouter, Single
 from frugal_core.policies.budgeted import BudgetedThreshold
+from frugal_core.policies.hopeless import Hopeless
 from frugal_core.policies.thresholds import FixedThreshold, Threshold
 from frugal_core.pricing import Price, PriceBook
-from frugal_core.scorers import LogprobQuantile, Margin, MeanLogprob, MinLogprob, SchemaValid, Scorer
+from frugal_core.scorers import (
+    AUTOMIX,
+    Agreement,
+    Calibrated,
+    LearnedScorer,
+    LogprobQuantile,
+    Margin,
+    MeanLogprob,
+    MinLogprob,
+    SchemaValid,
+    Scorer,
+    SelfConsistency,
+    SelfVerification,
+)
 from langchain_frugal.chat_models import ChatFrugal
+from langchain_frugal.recording import arecord, record
 
 __all__ = [
+    "AUTOMIX",
+    "Agreement",
     "BudgetedThreshold",
+    "Calibrated",
     "Cascade",
     "ChatFrugal",
     "ConfigurationError",
@@ -19,6 +38,8 @@ __all__ = [
     "FixedThreshold",
     "FrugalError",
     "FrugalWarning",
+    "Hopeless",
+    "LearnedScorer",
     "LogprobQuantile",
     "Margin",
     "MeanLogprob",
@@ -31,9 +52,14 @@ __all__ = [
     "SchemaValid",
     "Scorer",
     "ScorerError",
+    "SelfConsistency",
+    "SelfVerification",
     "Single",
     "Step",
     "Threshold",
     "UnknownModelError",
     "__version__",
+    "arecord",
+    "grade",
+    "record",
 ]

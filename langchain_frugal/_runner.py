@@ -372,7 +372,7 @@ class Runner:
             raise
 
     def _serve(self, asking: Asking, decision: Decision, cached: Cached | None) -> Any:
-        for step in unscored(decision, asking.answers):
+        for step in unscored(decision, asking.answers, needs_logprobs=self.needs_logprobs):
             next(tier for tier in self.tiers if tier.about.name == step.tier).warn_unscored(step.error)
         return self.shape.serve(replace(decision, cache="miss") if cached else decision)
 

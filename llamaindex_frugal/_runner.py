@@ -89,6 +89,6 @@ class Runner:
         return request.closing(output, frugal) if asking.live else request.drafted(output, frugal)
 
     def _tell(self, asking: Asking, decision: Decision) -> None:
-        for step in unscored(decision, asking.answers):
+        for step in unscored(decision, asking.answers, needs_logprobs=self.needs_logprobs):
             self.by_name[step.tier].warn_unscored(step.error)
         dispatch(decision)

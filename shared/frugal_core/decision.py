@@ -19,6 +19,7 @@ Reason = Literal[
     "last_tier",  # nothing dearer left to ask
     "routed",  # chosen before the call
     "no_signal",  # the scorer had nothing to go by, or failed (see `error`)
+    "hopeless",  # score below the floor under which a dearer model is not thought to help
     "budget_spent",  # the hard stop of a budget: not escalated although unsure
     "truncated",  # the answer was cut off
     "filtered",  # the provider's content filter stopped it

@@ -76,15 +76,16 @@ def warn_about_prices(tiers: Sequence[Tier], providers: Sequence[str | None]) ->
         warnings.warn(hint, FrugalWarning, stacklevel=3)
 
 
-def unscored(decision: Decision, answers: Mapping[str, Answer]) -> list[Step]:
+def unscored(decision: Decision, answers: Mapping[str, Answer], *, needs_logprobs: bool = True) -> list[Step]:
     """The steps whose answers had no score for a reason the user should hear of: a fault, or nothing to compare.
 
     Args:
         decision: What was decided.
         answers: What each tier answered, by its name.
+        needs_logprobs: Whether the scorer goes by log-probabilities, so that it is their absence that counts.
     """
     missing = [step for step in decision.steps if step.reason == "no_signal"]
-    return [step for step in missing if step.error or not _has_rivals(answers[step.tier])]
+    return [step for step in missing if step.error or (needs_logprobs and not _has_rivals(answers[step.tier]))]
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

@@ -161,6 +161,7 @@ class Answer:
         samples: The answers when several were asked for (`Call.n > 1`), this one included.
         tier: Index of the model that answered, in `query.tiers`.
         raw: The framework's own response object.
+        earlier: In the hands of a scorer: the usable answers of the tiers asked before this one.
     """
 
     text: str
@@ -175,6 +176,7 @@ class Answer:
     samples: tuple[Answer, ...] = ()
     tier: int = 0
     raw: Any = field(default=None, repr=False, compare=False)
+    earlier: tuple[Answer, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

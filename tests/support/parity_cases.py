@@ -17,8 +17,18 @@ from pydantic import BaseModel
 
 from frugal_core.policies import Cascade, RandomRouter, Single
 from frugal_core.policies.budgeted import BudgetedThreshold
+from frugal_core.policies.hopeless import Hopeless
 from frugal_core.pricing import Price
-from frugal_core.scorers import LogprobQuantile, Margin, MeanLogprob, MinLogprob, SchemaValid
+from frugal_core.scorers import (
+    Agreement,
+    LogprobQuantile,
+    Margin,
+    MeanLogprob,
+    MinLogprob,
+    SchemaValid,
+    SelfConsistency,
+    SelfVerification,
+)
 from frugal_core.types import Answer, Call, Message, Query
 from openai_shapes import PRICES
 
@@ -734,6 +744,117 @@ _POLICIES = (
     ),
 )
 
+_ASKING = (
+    Case(
+        "self-consistency, consistent",
+        (Tier("small", (SURE, SURE, UNSURE, Reply("A sure answer."))), LARGE),
+        ("small sample > small sample > small sample > small confident",),
+        settings(scorer=SelfConsistency(3), threshold=0.6),
+        served=("a sure answer",),
+    ),
+    Case(
+        "self-consistency, not consistent",
+        (Tier("small", (SURE, replace(UNSURE, usage=(7, 5, 0)), SURE, UNSURE)), LARGE),
+        ("small sample > small sample > small sample > small unsure > large last_tier",),
+        settings(scorer=SelfConsistency(3, None), threshold=0.6),
+    ),
+    Case(
+        "self-consistency, and a sample fails",
+        (Tier("small", (SURE, SURE, Reply(fails="rate limit"), SURE)), LARGE),
+        ("small sample > small failed > small sample > small confident",),
+        settings(scorer=SelfConsistency(3), threshold=0.6),
+    ),
+    Case(
+        "self-consistency, and the first sample fails",
+        (Tier("small", (SURE, Reply(fails="bad request"), SURE, SURE)), LARGE),
+        ("small failed > small no_signal > large last_tier",),
+        settings(scorer=SelfConsistency(3), threshold=0.6),
+        warns=("raised BadRequestError",),
+    ),
+    Case(
+        "self-consistency of tool calls",
+        (Tier("small", (GOOD_CALL, GOOD_CALL, BAD_CALL, GOOD_CALL)), LARGE),
+        ("small sample > small sample > small sample > small confident",),
+        settings(scorer=SelfConsistency(3), threshold=0.6),
+        kind="tools",
+        served=(ROME,),
+    ),
+    Case(
+        "self-consistency of values",
+        (Tier("small", (GOOD_VALUE, GOOD_VALUE, BAD_VALUE)), Tier("large", GOOD_VALUE)),
+        ("small sample > small sample > small confident",),
+        settings(scorer=SelfConsistency(2), threshold=0.5),
+        kind="structured",
+        served=(GOOD,),
+    ),
+    Case(
+        "self-verification, by log-probabilities",
+        (Tier("small", {"a": SURE, "b": SURE, "*": Reply("yes", margin=0.2)}), LARGE),
+        ("small sample > small confident",) * 2,
+        settings(scorer=SelfVerification(), threshold=0.55),
+        several("a", "b"),
+    ),
+    Case(
+        "self-verification, unsure by log-probabilities",
+        (Tier("small", {"a": SURE, "*": Reply("yes", margin=0.2)}), LARGE),
+        ("small sample > small unsure > large last_tier",),
+        settings(scorer=SelfVerification(), threshold=0.65),
+        several("a"),
+    ),
+    Case(
+        "self-verification, by its word",
+        (Tier("small", {"a": SURE, "*": Reply("No.", margin=None)}), LARGE),
+        ("small sample > small unsure > large last_tier",),
+        settings(scorer=SelfVerification(), threshold=0.65),
+        several("a"),
+    ),
+    Case(
+        "self-verification, by checks",
+        (Tier("small", {"a": BLIND, "*": (Reply("Yes"), Reply("no"), Reply("Yes, it is", margin=None))}), LARGE),
+        ("small sample > small sample > small sample > small confident",),
+        settings(scorer=SelfVerification(k=3, logprobs=False), threshold=0.65),
+        several("a"),
+    ),
+    Case(
+        "self-verification of a conversation with tools",
+        (Tier("small", {"a": GOOD_CALL, "*": Reply("yes")}), LARGE),
+        ("small sample > small confident",),
+        settings(scorer=SelfVerification(), threshold=0.65),
+        (Question("a", "You are brief.", (("user", "Who are you?"), ("assistant", "A model."))),),
+        kind="tools",
+    ),
+    Case(
+        "self-verification of a value",
+        (Tier("small", {"a": GOOD_VALUE, "*": Reply("yes")}), Tier("large", GOOD_VALUE)),
+        ("small sample > small confident",),
+        settings(scorer=SelfVerification(), threshold=0.65),
+        several("a"),
+        kind="structured",
+    ),
+    Case(
+        "agreement of tiers",
+        (Tier("small", BLIND), Tier("mid", Reply("An answer, unsigned.")), Tier("dear", BLIND), LARGE),
+        ("small no_signal > mid unsure > dear confident",),
+        settings(scorer=Agreement(), threshold=0.5),
+        prices={**PRICES, "dear": (5.0, 5.0)},
+    ),
+    Case(
+        "margin or agreement of tiers",
+        (Tier("small", UNSURE), Tier("mid", UNSURE), LARGE),
+        ("small unsure > mid confident",),
+        settings(scorer=Margin() | Agreement(), threshold=0.5),
+    ),
+    Case(
+        "agreement of values",
+        (Tier("small", GOOD_VALUE), Tier("mid", GOOD_VALUE), Tier("large", GOOD_VALUE)),
+        ("small no_signal > mid confident",),
+        settings(scorer=Agreement(), threshold=0.5),
+        kind="structured",
+        served=(GOOD,),
+    ),
+    Case("a hopeless draft", two(UNSURE), ("small hopeless",), settings(threshold=Hopeless(0.5, below=0.2))),
+)
+
 _LEARNING = (
     Case(
         "a share of the queries, over many",
@@ -808,6 +929,7 @@ CASES: tuple[Case, ...] = (
     *_STRUCTURED,
     *_JSON,
     *_POLICIES,
+    *_ASKING,
     *(replace(case, clients=("fake",)) for case in _LEARNING),  # a wire adds nothing to a long sequence of queries
 )
 assert len({case.name for case in CASES}) == len(CASES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from frugal_core.decision import Reason, Trace
@@ -87,6 +88,7 @@ class Cascade(Policy):
         first = obstacles.index(None)
         last = len(obstacles) - 1 - obstacles[::-1].index(None)
         reserved = 0.0
+        earlier: tuple[Answer, ...] = ()
         for tier, obstacle in enumerate(obstacles):
             if obstacle is not None:
                 trace.skipped(tier, obstacle)
@@ -112,13 +114,15 @@ class Cascade(Policy):
             if tier == last:
                 trace.answered(answer, "last_tier", accepted=True)
                 continue  # dearer ones are ruled out, and the trace says why
-            accepted, reserved = yield from self._consider(query, answer, _next(obstacles, tier), trace)
+            accepted, reserved = yield from self._consider(query, answer, earlier, _next(obstacles, tier), trace)
             if accepted:
                 break
+            if _flaw(answer) is None:
+                earlier = (*earlier, answer)
         return trace.close(answer)
 
     def _consider(
-        self, query: Query, answer: Answer, following: int, trace: Trace
+        self, query: Query, answer: Answer, earlier: tuple[Answer, ...], following: int, trace: Trace
     ) -> Generator[Call, Answer, tuple[bool, float]]:
         """Whether to serve `answer`; else the USD set aside for asking tier `following`."""
         flaw = _flaw(answer)
@@ -129,7 +133,7 @@ class Cascade(Policy):
             trace.answered(answer, "budget_spent" if kept else flaw, accepted=kept, error=problem)
             return kept, verdict.reserved if verdict else 0.0
         before = trace.spent_usd
-        score, problem = yield from evaluate(self.scorer, query, answer, trace)
+        score, problem = yield from evaluate(self.scorer, query, replace(answer, earlier=earlier) if earlier else answer, trace)
         self.threshold.charge(answer.tier, trace.spent_usd - before)
         if score is not None:
             verdict = self.threshold.judge(query, answer, score, following)

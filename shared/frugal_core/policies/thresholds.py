@@ -25,7 +25,7 @@ class Verdict(NamedTuple):
 
     accept: bool
     threshold: float | None
-    reason: Literal["confident", "unsure", "warm_up", "budget_spent"]
+    reason: Literal["confident", "unsure", "warm_up", "budget_spent", "hopeless"]
     reserved: float = 0.0
 
 

@@ -1,0 +1,131 @@
+"""`record`: asks LangChain models the queries that policies are learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables import RunnableConfig
+from typing_extensions import Unpack
+
+from frugal_core.arguments import price_book
+from frugal_core.policies import Cascade
+from frugal_core.types import Answer, Call, Query, Tier
+from langchain_frugal._asking import Asking
+from langchain_frugal._messages import MessageShape
+from langchain_frugal._runner import Runner
+from langchain_frugal._tiers import build_tiers
+
+if TYPE_CHECKING:
+    from frugal_core.learning.record_run import Options, Recorded
+    from frugal_core.learning.recording import Asked
+
+
+def record(
+    models: Sequence[Any],
+    queries: Iterable[Any],
+    path: str | Path,
+    *,
+    prices: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
+) -> Recorded:
+    """Run every model once per query, and keep answers, labels, costs and confidence in a file that policies are learned from.
+
+    It can be killed and run again at any time: what is in the file is not asked again. (Calls that were under way when the
+    program was killed are lost; on an interrupt they are waited for.) An estimate of the cost is shown before the first call.
+    Prompt and answer tokens, cost, latency, finish reason, log-probabilities and margin stand in every row, failures with
+    their error. A model is given up for this run after failing ten times in a row.
+
+    Args:
+        models: Chat models, Runnables that answer with messages, or `"provider:model"` strings. Each is named by its model
+            name in the file; repeated names are numbered.
+        queries: Texts, conversations (prompt values, lists of messages), or dicts with `query` (one of
+            these) and what there is of `query_id`, `reference` (the right answer), `split` ("train" or "test"), `dataset`, and
+            further columns. Without an id it is a hash of the text; without a split it follows from the id.
+        path: The file, JSON lines, not compressed. Answers that wait for samples stand in a second file, `<path>.part`.
+        prices: USD per million tokens by model name, over the packaged prices.
+        options: Any of these:
+
+            - dataset (str): Name of the dataset. Default: the file's name up to its first point.
+            - reference (int): Index of the model whose answers are the standard. Default: -1, the last.
+            - labels: How answers are compared with the right one: `"exact"`, `"normalised"` (default), `"numeric"`, a function
+              `(query, answer, reference) -> score in [0, 1]`, or `None` for no labels; see `grade`.
+            - agreement (bool): Where no right answer is given, compare with the reference model's. Default: True.
+            - samples (int): Further answers to draw per query and model, for votes. Default: 0.
+            - temperature (float): Of these samples; the model's own by default.
+            - scorers: Confidence columns by name. Default: `{"margin": Margin()}`.
+            - train_share (float): Share of queries whose split is "train" where not given. Default: 0.5.
+            - max_concurrency (int): Calls at a time. Default: 8.
+            - max_usd (float): Largest cost of the whole file, earlier runs included. Refused before the first call if the
+              estimate is above it; while running, no call is begun that is expected to pass it; calls under
+              way may, by as much as they were underestimated.
+            - output_tokens (int): Expected length of an answer, for the estimate, of models that have not answered yet.
+              Default: 256.
+            - retry_failures (bool): Ask again what failed in earlier runs. Default: False.
+            - progress (bool): Show estimate and progress on stderr. Default: True.
+
+    Returns:
+        What it came to; `.recordings` reads the file.
+
+    Raises:
+        ConfigurationError: An argument is wrong, or `max_usd` is too little; nothing was asked.
+        RecordingsError: The file cannot be used, or contradicts the queries; nothing was asked.
+
+    >>> import tempfile
+    >>> from langchain_frugal.playground import ChatPlayground
+    >>> small, large = ChatPlayground(model="playground-small"), ChatPlayground(model="playground-large")
+    >>> questions = [{"query": "What is 12 plus 7?", "reference": "19"}, {"query": "What is 3 plus 4?", "reference": "7"}]
+    >>> free = {"playground-small": (0, 0), "playground-large": (0, 0)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     done = record([small, large], questions, f"{folder}/sums.jsonl", prices=free, progress=False)
+    ...     done.recordings.models, done.calls, done.failures
+    (('playground-small', 'playground-large'), 4, 0)
+    """
+    from frugal_core.learning import record_run  # with numpy and rich, which a program that only asks does not need
+
+    return record_run.run(_Asker(models, prices), queries, path, options)
+
+
+async def arecord(
+    models: Sequence[Any],
+    queries: Iterable[Any],
+    path: str | Path,
+    *,
+    prices: Mapping[str, Any] | None = None,
+    **options: Unpack[Options],
+) -> Recorded:
+    """As `record`, awaiting the models. When it is cancelled, so are the calls under way."""
+    from frugal_core.learning import record_run
+
+    return await record_run.arun(_Asker(models, prices), queries, path, options)
+
+
+class _Asker:
+    """Chat models, asked as a wrapper would ask them."""
+
+    def __init__(self, models: Sequence[Any], prices: Any) -> None:
+        self._runner = Runner(build_tiers(models, price_book(prices), {}), Cascade(), -1, MessageShape())
+
+    @cached_property
+    def tiers(self) -> tuple[Tier, ...]:
+        return self._runner.abouts
+
+    def read(self, given: Any) -> Query:
+        return self._asking(given).query
+
+    def ask(self, asked: Asked) -> Answer:
+        asking = self._asking(asked.item.given)
+        return asking.perform(_call(asked, asking.query))
+
+    async def aask(self, asked: Asked) -> Answer:
+        asking = self._asking(asked.item.given)
+        return await asking.aperform(_call(asked, asking.query))
+
+    def _asking(self, given: Any) -> Asking:
+        return Asking(self._runner, given, RunnableConfig(), {})
+
+
+def _call(asked: Asked, query: Query) -> Call:
+    return Call(asked.tier, query, temperature=asked.temperature)
