@@ -22,6 +22,7 @@ lint: $(VENV)/test.stamp  ## style and types
 
 bench: $(VENV)/test.stamp  ## the figures of BENCHMARKS.md that depend on the machine
 	$(BIN)/python tests/benchmarks/overhead.py
+	$(BIN)/python tests/benchmarks/overhead_llamaindex.py
 	$(BIN)/python tests/benchmarks/import_time.py
 
 notebooks: $(VENV)/test.stamp  ## execute every notebook
