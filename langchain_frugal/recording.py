@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from frugal_core.arguments import price_book
 from frugal_core.policies import Cascade
-from frugal_core.types import Answer, Call, Query, Tier
+from frugal_core.types import Answer, Query, Tier
 from langchain_frugal._asking import Asking
 from langchain_frugal._messages import MessageShape
 from langchain_frugal._runner import Runner
@@ -46,25 +46,7 @@ def record(
             further columns. Without an id it is a hash of the text; without a split it follows from the id.
         path: The file, JSON lines, not compressed. Answers that wait for samples stand in a second file, `<path>.part`.
         prices: USD per million tokens by model name, over the packaged prices.
-        options: Any of these:
-
-            - dataset (str): Name of the dataset. Default: the file's name up to its first point.
-            - reference (int): Index of the model whose answers are the standard. Default: -1, the last.
-            - labels: How answers are compared with the right one: `"exact"`, `"normalised"` (default), `"numeric"`, a function
-              `(query, answer, reference) -> score in [0, 1]`, or `None` for no labels; see `grade`.
-            - agreement (bool): Where no right answer is given, compare with the reference model's. Default: True.
-            - samples (int): Further answers to draw per query and model, for votes. Default: 0.
-            - temperature (float): Of these samples; the model's own by default.
-            - scorers: Confidence columns by name. Default: `{"margin": Margin()}`.
-            - train_share (float): Share of queries whose split is "train" where not given. Default: 0.5.
-            - max_concurrency (int): Calls at a time. Default: 8.
-            - max_usd (float): Largest cost of the whole file, earlier runs included. Refused before the first call if the
-              estimate is above it; while running, no call is begun that is expected to pass it; calls under
-              way may, by as much as they were underestimated.
-            - output_tokens (int): Expected length of an answer, for the estimate, of models that have not answered yet.
-              Default: 256.
-            - retry_failures (bool): Ask again what failed in earlier runs. Default: False.
-            - progress (bool): Show estimate and progress on stderr. Default: True.
+        options: As in `frugal_core.learning.record_run.Options`: `labels`, `samples`, `max_usd`, `retry_failures` and others.
 
     Returns:
         What it came to; `.recordings` reads the file.
@@ -117,15 +99,11 @@ class _Asker:
 
     def ask(self, asked: Asked) -> Answer:
         asking = self._asking(asked.item.given)
-        return asking.perform(_call(asked, asking.query))
+        return asking.perform(asked.call(asking.query))
 
     async def aask(self, asked: Asked) -> Answer:
         asking = self._asking(asked.item.given)
-        return await asking.aperform(_call(asked, asking.query))
+        return await asking.aperform(asked.call(asking.query))
 
     def _asking(self, given: Any) -> Asking:
         return Asking(self._runner, given, RunnableConfig(), {})
-
-
-def _call(asked: Asked, query: Query) -> Call:
-    return Call(asked.tier, query, temperature=asked.temperature)

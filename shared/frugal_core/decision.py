@@ -156,10 +156,9 @@ class Trace:
         self._steps.append(Step(about.name, about.model, False, reason, called=False, cost_usd=0.0))
 
     def failed(self, tier: int, error: Exception) -> None:
-        """Note a call that raised. It was free if the provider refused it, and of unknown cost if the connection died."""
+        """Note a call that raised."""
         about = self._query.tiers[tier]
-        status = http_status(error)
-        cost = None if status is None or status < 400 else 0.0
+        cost = failed_cost(error)
         waited = perf_counter() - self._since
         text = f"{type(error).__name__}: {error}"
         self._steps.append(Step(about.name, about.model, False, "failed", cost_usd=cost, latency_s=waited, error=text))
@@ -206,6 +205,12 @@ class Trace:
             estimated,
             answer=answer,
         )
+
+
+def failed_cost(error: BaseException) -> float | None:
+    """USD that a call cost which raised: nothing if the provider refused it, unknown (`None`) if the connection died."""
+    status = http_status(error)
+    return None if status is None or status < 400 else 0.0
 
 
 def http_status(error: BaseException) -> int | None:

@@ -33,7 +33,26 @@ from frugal_core.types import Answer, Query, Tier
 
 
 class Options(TypedDict, total=False):
-    """How to record; the same in every framework. What each means is told where `record` is."""
+    """How to record; the same in every framework.
+
+    Attributes:
+        dataset: Name of the dataset. Default: the file's name up to its first point.
+        reference: Index of the model whose answers are the standard. Default: -1, the last.
+        labels: How answers are compared with the right one: `"exact"`, `"normalised"` (default), `"numeric"`, a function
+            `(query, answer, reference) -> score in [0, 1]`, or `None` for no labels; see `grade`.
+        agreement: Where no right answer is given, compare with the reference model's. Default: True.
+        samples: Further answers to draw per query and model, for votes. Default: 0.
+        temperature: Of these samples; the model's own by default.
+        scorers: Confidence columns by name. Default: `{"margin": Margin()}`.
+        train_share: Share of queries whose split is "train" where not given. Default: 0.5.
+        max_concurrency: Calls at a time. Default: 8.
+        max_usd: Largest cost of the whole file, earlier runs included. Refused before the first call if the estimate is above
+            it; while running, no call is begun that is expected to pass it; calls under way may, by as much as they were
+            underestimated.
+        output_tokens: Expected length of an answer, for the estimate, of models that have not answered yet. Default: 256.
+        retry_failures: Ask again what failed in earlier runs. Default: False.
+        progress: Show estimate and progress on stderr. Default: True.
+    """
 
     dataset: str | None
     reference: int

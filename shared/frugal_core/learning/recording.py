@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from frugal_core.arguments import shown
-from frugal_core.decision import http_status
+from frugal_core.decision import failed_cost
 from frugal_core.errors import ConfigurationError, RecordingsError
 from frugal_core.learning.grading import Cell, Entry, cell_of, graded
 from frugal_core.learning.items import Item
@@ -22,7 +22,7 @@ from frugal_core.learning.labels import Grade
 from frugal_core.scorers.base import ScoreFunction, as_score
 from frugal_core.scorers.margin import Margin
 from frugal_core.tokens import count_messages
-from frugal_core.types import Answer, Tier, Usage
+from frugal_core.types import Answer, Call, Query, Tier, Usage
 
 _LEAST_LOGPROB = -9999.0  # what OpenAI's API says of the impossible; JSON has no infinity
 _GIVE_UP = 10
@@ -44,6 +44,10 @@ class Asked:
     tier: int
     sample: int = 0
     temperature: float | None = None
+
+    def call(self, query: Query) -> Call:
+        """The call, of the query in its framework's form."""
+        return Call(self.tier, query, temperature=self.temperature)
 
 
 @dataclass(frozen=True)
@@ -209,10 +213,8 @@ class Recording:
     def _fail(self, asked: Asked, parts: list[Entry], error: Exception) -> None:
         name = self.tiers[asked.tier].name
         text = f"{type(error).__name__}: {error}"
-        status = http_status(error)
-        free = 0.0 if status is not None and status >= 400 else None
         self.failures += 1
-        self.write(self._row(asked, parts, text, free))
+        self.write(self._row(asked, parts, text, failed_cost(error)))
         self._failed[name] += 1
         if self._failed[name] >= _GIVE_UP:
             self.given_up[name] = text
