@@ -43,8 +43,7 @@ class Asking:
         try:
             output = request.ask(tier, kwargs)
         except Exception as error:
-            fewer = self._kwargs(tier, call, request) if tier.forgoes(error) else kwargs
-            if fewer.keys() == kwargs.keys():
+            if not tier.forgoes(error) or (fewer := self._kwargs(tier, call, request)).keys() == kwargs.keys():
                 raise
             output = request.ask(tier, fewer)
         return self._read(call, request, output, since)
@@ -58,8 +57,7 @@ class Asking:
         try:
             output = await request.aask(tier, kwargs)
         except Exception as error:
-            fewer = self._kwargs(tier, call, request) if tier.forgoes(error) else kwargs
-            if fewer.keys() == kwargs.keys():
+            if not tier.forgoes(error) or (fewer := self._kwargs(tier, call, request)).keys() == kwargs.keys():
                 raise
             output = await request.aask(tier, fewer)
         return self._read(call, request, output, since)

@@ -60,6 +60,11 @@ def functions(tools: Sequence[Any]) -> list[Mapping[str, Any]]:
     return [_function(tool) for tool in tools]
 
 
+def text_of(response: Response) -> str:
+    """A response's text."""
+    return (response.message.content or "") if isinstance(response, ChatResponse) else response.text
+
+
 def to_answer(response: Response, query: Query, tier: int, latency_s: float, llm: LLM) -> Answer:
     """A tier's response in the core's form, with its cost.
 
@@ -71,12 +76,11 @@ def to_answer(response: Response, query: Query, tier: int, latency_s: float, llm
         llm: The model, which alone knows how it writes its tool calls.
     """
     about, usage = query.tiers[tier], reported_usage(response)
+    text = text_of(response)
     calls: tuple[ToolCall, ...] = ()
     if isinstance(response, ChatResponse):
-        text = response.message.content or (_OBJECT if _has_media(response.message) else "")
+        text = text or (_OBJECT if _has_media(response.message) else "")
         calls = _tool_calls(response, llm, offered=bool(query.tools))
-    else:
-        text = response.text
     answer = Answer(
         text,
         calls,
@@ -104,7 +108,7 @@ def to_completion(response: Response) -> CompletionResponse:
     )
 
 
-def with_decision(response: Response, frugal: Mapping[str, Any], **changes: Any) -> Any:
+def with_decision(response: Response, frugal: Mapping[str, Any], **changes: Any) -> Response:
     """A copy of a response that carries its decision.
 
     It stands beside the message, never in it: what is in a message's own `additional_kwargs` is printed into prompts and sent

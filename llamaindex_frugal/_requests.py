@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, CompletionResponse
-from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.tools import BaseTool
 
 from frugal_core.conversation import Conversation
@@ -20,6 +19,7 @@ from llamaindex_frugal._convert import (
     from_query,
     functions,
     system_prompt,
+    text_of,
     to_answer,
     to_completion,
     with_decision,
@@ -78,7 +78,60 @@ class Request(ABC):
         """The piece that closes a live stream and tells the decision; `None` for none."""
 
 
-class ChatRequest(Request):
+class ResponseRequest(Request):
+    """A request that one of LlamaIndex's endpoints answers, in each of its four forms: `chat`, `achat`, `stream_chat`, ..."""
+
+    @abstractmethod
+    def endpoint(self, tier: TierModel) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        """What to call of a tier's LLM: the plain form's name, and the arguments, which are the same in all forms."""
+
+    @abstractmethod
+    def form(self, output: Response) -> Response:
+        """A tier's response as the caller wants it."""
+
+    def ask(self, tier: TierModel, kwargs: dict[str, Any]) -> Response:
+        """A tier's response."""
+        response: Response = self._called("", tier, kwargs)
+        return response
+
+    async def aask(self, tier: TierModel, kwargs: dict[str, Any]) -> Response:
+        """As `ask`."""
+        response: Response = await self._called("a", tier, kwargs)
+        return response
+
+    def stream(self, tier: TierModel, kwargs: dict[str, Any]) -> Iterator[Response]:
+        """A tier's stream of responses."""
+        pieces: Iterator[Response] = self._called("stream_", tier, kwargs)
+        return pieces
+
+    async def astream(self, tier: TierModel, kwargs: dict[str, Any]) -> AsyncIterator[Response]:
+        """As `stream`."""
+        async with aclosed(await self._called("astream_", tier, kwargs)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def answer(self, output: Response, query: Query, tier: int, latency_s: float, model: TierModel) -> Answer:
+        """A response as an answer."""
+        return to_answer(output, query, tier, latency_s, model.llm)
+
+    def serve(self, output: Response, frugal: Mapping[str, Any]) -> Response:
+        """The response with its decision."""
+        return with_decision(self.form(output), frugal)
+
+    def drafted(self, output: Response, frugal: Mapping[str, Any]) -> Response:
+        """The response, all of its text new."""
+        return with_decision(self.form(output), frugal, delta=text_of(output))
+
+    def closing(self, last: Response, frugal: Mapping[str, Any]) -> Response:
+        """The last piece again, nothing in it new but the decision."""
+        return with_decision(self.form(last), frugal, delta="")
+
+    def _called(self, form: str, tier: TierModel, kwargs: dict[str, Any]) -> Any:
+        name, args, own = self.endpoint(tier)
+        return getattr(tier.llm, form + name)(*args, **own, **kwargs)
+
+
+class ChatRequest(ResponseRequest):
     """Messages in, a message out; with tools on offer or without.
 
     Args:
@@ -97,66 +150,24 @@ class ChatRequest(Request):
         tools = functions(self.tools or self.given.get("tools") or ())
         return Query(conversation(self.messages), tiers, reference, system_prompt(self.messages), tools)
 
-    def ask(self, tier: TierModel, kwargs: dict[str, Any]) -> Response:
-        """Call `chat`, or `chat_with_tools`."""
+    def endpoint(self, tier: TierModel) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        """`chat`, or `chat_with_tools`. Lists are the tier's own: integrations append to the one they are given."""
+        messages = list(clean_history(self.messages, tier.llm))
         if self.tools:
-            return _caller(tier).chat_with_tools(list(self.tools), chat_history=self._own(tier), **kwargs)
-        return tier.llm.chat(self._own(tier), **kwargs)
+            return "chat_with_tools", (list(self.tools),), {"chat_history": messages}
+        return "chat", (messages,), {}
 
-    async def aask(self, tier: TierModel, kwargs: dict[str, Any]) -> Response:
-        """As `ask`."""
-        if self.tools:
-            return await _caller(tier).achat_with_tools(list(self.tools), chat_history=self._own(tier), **kwargs)
-        return await tier.llm.achat(self._own(tier), **kwargs)
-
-    def stream(self, tier: TierModel, kwargs: dict[str, Any]) -> Iterator[Response]:
-        """Call `stream_chat`, or `stream_chat_with_tools`."""
-        if self.tools:
-            return _caller(tier).stream_chat_with_tools(list(self.tools), chat_history=self._own(tier), **kwargs)
-        return tier.llm.stream_chat(self._own(tier), **kwargs)
-
-    async def astream(self, tier: TierModel, kwargs: dict[str, Any]) -> AsyncIterator[Response]:
-        """As `stream`."""
-        if self.tools:
-            tools = list(self.tools)
-            pieces = await _caller(tier).astream_chat_with_tools(tools, chat_history=self._own(tier), **kwargs)
-        else:
-            pieces = await tier.llm.astream_chat(self._own(tier), **kwargs)
-        async with aclosed(pieces):
-            async for piece in pieces:
-                yield piece
-
-    def answer(self, output: Response, query: Query, tier: int, latency_s: float, model: TierModel) -> Answer:
-        """A response as an answer."""
-        return to_answer(output, query, tier, latency_s, model.llm)
-
-    def serve(self, output: Response, frugal: Mapping[str, Any]) -> Response:
-        """The response with its decision."""
-        served: Response = with_decision(output, frugal)
-        return served
+    def form(self, output: Response) -> Response:
+        """The response as it is."""
+        return output
 
     def chunk(self, piece: Response, tier: TierModel) -> Response:
         """The piece; where tools are on offer it tells its tier, since a tool call is read by who wrote it."""
         offered = self.tools or self.given.get("tools")
-        told: Response = with_decision(piece, {"tier": tier.about.name}) if offered else piece
-        return told
-
-    def drafted(self, output: Any, frugal: Mapping[str, Any]) -> Response:
-        """The response, all of its text new."""
-        draft: Response = with_decision(output, frugal, delta=output.message.content or "")
-        return draft
-
-    def closing(self, last: Response, frugal: Mapping[str, Any]) -> Response:
-        """The last piece again, nothing in it new but the decision."""
-        closing: Response = with_decision(last, frugal, delta="")
-        return closing
-
-    def _own(self, tier: TierModel) -> list[ChatMessage]:
-        """The conversation for one tier, in a list of its own: integrations append to the one they are given."""
-        return list(clean_history(self.messages, tier.llm))
+        return with_decision(piece, {"tier": tier.about.name}) if offered else piece
 
 
-class CompletionRequest(Request):
+class CompletionRequest(ResponseRequest):
     """Text in, text out. Chat models are asked through `chat`: their `complete` loses log-probabilities.
 
     Args:
@@ -176,70 +187,23 @@ class CompletionRequest(Request):
         """The prompt as policies see it."""
         return Query(Conversation(lambda: [Message("user", self.prompt)]), tiers, reference)
 
-    def ask(self, tier: TierModel, kwargs: dict[str, Any]) -> Response:
-        """Call `chat` or `complete`, whichever is the model's own."""
-        if tier.chats:
-            return tier.llm.chat(self._messages(tier), **kwargs)
-        return tier.llm.complete(self.prompt, formatted=self.formatted, **kwargs)
-
-    async def aask(self, tier: TierModel, kwargs: dict[str, Any]) -> Response:
-        """As `ask`."""
-        if tier.chats:
-            return await tier.llm.achat(self._messages(tier), **kwargs)
-        return await tier.llm.acomplete(self.prompt, formatted=self.formatted, **kwargs)
-
-    def stream(self, tier: TierModel, kwargs: dict[str, Any]) -> Iterator[Response]:
-        """Call `stream_chat` or `stream_complete`."""
-        if tier.chats:
-            return tier.llm.stream_chat(self._messages(tier), **kwargs)
-        return tier.llm.stream_complete(self.prompt, formatted=self.formatted, **kwargs)
-
-    async def astream(self, tier: TierModel, kwargs: dict[str, Any]) -> AsyncIterator[Response]:
-        """As `stream`."""
-        pieces: AsyncIterator[Response]
-        if tier.chats:
-            pieces = await tier.llm.astream_chat(self._messages(tier), **kwargs)
-        else:
-            pieces = await tier.llm.astream_complete(self.prompt, formatted=self.formatted, **kwargs)
-        async with aclosed(pieces):
-            async for piece in pieces:
-                yield piece
-
-    def answer(self, output: Response, query: Query, tier: int, latency_s: float, model: TierModel) -> Answer:
-        """A response as an answer."""
-        return to_answer(output, query, tier, latency_s, model.llm)
-
-    def serve(self, output: Response, frugal: Mapping[str, Any]) -> CompletionResponse:
-        """The response with its decision."""
-        served: CompletionResponse = with_decision(to_completion(output), frugal)
-        return served
-
-    def chunk(self, piece: Response, tier: TierModel) -> CompletionResponse:
-        """The piece, as text."""
-        return to_completion(piece)
-
-    def drafted(self, output: Response, frugal: Mapping[str, Any]) -> CompletionResponse:
-        """The response, all of its text new."""
-        completion = to_completion(output)
-        draft: CompletionResponse = with_decision(completion, frugal, delta=completion.text)
-        return draft
-
-    def closing(self, last: Response, frugal: Mapping[str, Any]) -> CompletionResponse:
-        """The last piece again, nothing in it new but the decision."""
-        closing: CompletionResponse = with_decision(to_completion(last), frugal, delta="")
-        return closing
-
-    def _messages(self, tier: TierModel) -> list[ChatMessage]:
+    def endpoint(self, tier: TierModel) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        """`chat` or `complete`, whichever is the model's own."""
+        if not tier.chats:
+            return "complete", (self.prompt,), {"formatted": self.formatted}
         to_prompt = tier.llm.completion_to_prompt
         prompt = self.prompt if self.formatted or to_prompt is None else to_prompt(self.prompt)
-        return [ChatMessage(prompt)]
+        return "chat", ([ChatMessage(prompt)],), {}
+
+    def form(self, output: Response) -> Response:
+        """The response, as text."""
+        return to_completion(output)
+
+    def chunk(self, piece: Response, tier: TierModel) -> Response:
+        """The piece, as text."""
+        return to_completion(piece)
 
 
 def made_up(query: Query) -> ChatRequest:
     """A question that a scorer made up."""
     return ChatRequest(from_query(query), {})
-
-
-def _caller(tier: TierModel) -> FunctionCallingLLM:
-    """The tier's LLM, to be called with tools; only tiers that can are asked."""
-    return cast("FunctionCallingLLM", tier.llm)

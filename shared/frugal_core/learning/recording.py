@@ -20,6 +20,7 @@ from frugal_core.learning.grading import Cell, Entry, cell_of, graded
 from frugal_core.learning.items import Item
 from frugal_core.learning.labels import Grade
 from frugal_core.scorers.base import ScoreFunction, as_score
+from frugal_core.scorers.logprobs import logprobs_of
 from frugal_core.scorers.margin import Margin
 from frugal_core.tokens import count_messages
 from frugal_core.types import Answer, Call, Query, Tier, Usage
@@ -350,10 +351,7 @@ def _resumed(items: Sequence[Item], rows: Sequence[Entry]) -> list[Item]:
 
 def _logprobs(answer: Answer) -> list[float] | None:
     """Natural logarithms of the tokens' probabilities; `None` where there are none, or one is malformed."""
-    values = [token.logprob for token in answer.logprobs]
-    if not values or any(not value <= 1e-3 for value in values):
-        return None
-    return [round(min(0.0, max(value, _LEAST_LOGPROB)), _DIGITS) for value in values]
+    return [round(max(value, _LEAST_LOGPROB), _DIGITS) for value in logprobs_of(answer)] or None
 
 
 def _score(scorer: ScoreFunction, item: Item, answer: Answer) -> float | None:

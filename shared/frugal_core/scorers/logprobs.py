@@ -23,7 +23,7 @@ class MeanLogprob(Scorer):
 
     def __call__(self, query: Query, answer: Answer) -> float | None:
         """exp(mean log p), in [0, 1]; `None` without log-probabilities."""
-        values = _logprobs(answer)
+        values = logprobs_of(answer)
         return exp(sum(values) / len(values)) if values else None
 
 
@@ -36,7 +36,7 @@ class MinLogprob(Scorer):
 
     def __call__(self, query: Query, answer: Answer) -> float | None:
         """exp(min log p), in [0, 1]; `None` without log-probabilities."""
-        values = _logprobs(answer)
+        values = logprobs_of(answer)
         return exp(min(values)) if values else None
 
 
@@ -58,7 +58,7 @@ class LogprobQuantile(Scorer):
 
     def __call__(self, query: Query, answer: Answer) -> float | None:
         """The quantile of p, in [0, 1]; `None` without log-probabilities."""
-        values = sorted(exp(value) for value in _logprobs(answer))
+        values = sorted(exp(value) for value in logprobs_of(answer))
         if not values:
             return None
         place = self.quantile * (len(values) - 1)
@@ -76,7 +76,7 @@ def probability(logprob: Any) -> float | None:
     return exp(min(0.0, logprob)) if isinstance(logprob, (int, float)) and logprob <= _ROUNDING else None
 
 
-def _logprobs(answer: Answer) -> list[float]:
-    """Of all tokens, or of none when one of them is malformed."""
+def logprobs_of(answer: Answer) -> list[float]:
+    """Log-probabilities of all tokens, or of none when one of them is malformed."""
     values = [token.logprob for token in answer.logprobs]
     return [] if any(probability(value) is None for value in values) else [min(0.0, value) for value in values]
