@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,31 +11,7 @@ from frugal_core.errors import ConfigurationError
 from frugal_core.learning.bounds import lower_bound
 from frugal_core.learning.eprocess import fewest_among
 from frugal_core.learning.smart import Batch, Outcome, Plan, Smart, _quantile
-
-USD = {"large": 0.01, "small": 0.001, "tiny": 0.0001}
-
-
-def outcomes(batch, wrong, usd=USD):
-    """Outcomes of a batch; `wrong` has, for each model, the items it differs on."""
-    return [Outcome(i, model, usd[model], i not in wrong.get(model, ())) for i in batch.items for model in batch.models]
-
-
-def run(job, wrong, usd=USD):
-    """The plan, and what profiling cost."""
-    spent = 0.0
-    while isinstance(step := job.next(), Batch):
-        done = outcomes(step, wrong, usd)
-        spent += sum(outcome.usd for outcome in done)
-        job.receive(done)
-    return step, spent
-
-
-def scatter(rng, items, share):
-    return set(rng.permutation(items)[: round(items * share)].tolist())
-
-
-def differing(plan, wrong):
-    return sum(i in wrong.get(model, ()) for model, items in plan.parts for i in items)
+from smart_jobs import PUBLISHED, USD, differing, outcomes, published, replayed, run, scatter
 
 
 def test_a_perfect_model_is_never_pruned():
@@ -228,18 +202,6 @@ def test_outcomes_that_do_not_fit_are_refused_and_change_nothing():
         Smart.from_state({"models": ["small"]})
 
 
-DATA = Path(os.environ.get("FRUGAL_DATA") or Path(__file__).parents[4] / "shared" / "data")
-PUBLISHED = DATA / "anchors" / "other_published_numbers.json"
-
-
-def published(dataset):
-    """Number of items, and by model its cost of an item in USD and its agreement with gpt-4."""
-    rows = [row for entry in json.loads(PUBLISHED.read_text()) for row in entry["rows"]]
-    rows = [row for row in rows if row.get("dataset") == dataset and "conformity" in row]
-    costs = {row["model"]: float(row["cost"]) / int(row["nr_processed"]) for row in rows}
-    return int(rows[0]["nr_items"]), costs, {row["model"]: float(row["conformity"]) for row in rows}
-
-
 @pytest.mark.skipif(not PUBLISHED.exists(), reason="no published numbers: set FRUGAL_DATA to their folder")
 @pytest.mark.parametrize(
     ("dataset", "bound", "least", "most"),
@@ -247,15 +209,9 @@ def published(dataset):
 )
 def test_savings_at_the_published_settings(dataset, bound, least, most):
     """The paper has 25.6x for sms_spam and 5.0x for imdb. A sound certificate takes some 60 items there, its own about 30."""
-    items, usd, agreement = published(dataset)
-    savings = []
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        wrong = {model: scatter(rng, items, 1 - share) for model, share in agreement.items() if model != "gpt-4"}
-        plan, spent = run(Smart(list(wrong), "gpt-4", items, bound, batch=10, seed=seed), wrong, usd)
-        assert differing(plan, wrong) <= plan.allowed
-        savings.append(items * usd["gpt-4"] / (spent + plan.expected_usd))
-    assert least <= np.median(savings) <= most
+    done = [replayed(dataset, bound, seed) for seed in range(5)]
+    assert all(differ <= allowed for _, differ, allowed in done)
+    assert least <= np.median([saving for saving, _, _ in done]) <= most
 
 
 @pytest.mark.skipif(not PUBLISHED.exists(), reason="no published numbers: set FRUGAL_DATA to their folder")
