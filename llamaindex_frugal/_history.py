@@ -9,13 +9,9 @@ integration keeps in `additional_kwargs`, missing or refused tool-call ids, cach
 from __future__ import annotations
 
 import functools
-import json
 import re
-from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
-from types import SimpleNamespace
 from typing import Any, Literal
 
 from llama_index.core.base.llms.types import (
@@ -33,9 +29,10 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 from llama_index.core.llms.llm import LLM
-from llama_index.core.llms.utils import parse_partial_json
 
-from frugal_core.tool_call_ids import NINE, SHORT, SHORT_WORD, WORD, aliases
+from frugal_core.tool_call_ids import NINE, SHORT, SHORT_WORD, WORD
+from llamaindex_frugal._call_ids import SAID, call_names
+from llamaindex_frugal._tool_calls import as_object, as_text, calls_of, cohere_object, openai_dict, openai_object
 
 
 def clean_history(messages: Sequence[ChatMessage], llm: LLM) -> Sequence[ChatMessage]:
@@ -59,7 +56,7 @@ def clean_history(messages: Sequence[ChatMessage], llm: LLM) -> Sequence[ChatMes
     target = _target(llm)
     if target.cleans or not (target.merges or any(map(_suspect, messages))):
         return messages
-    names = _call_names(messages, target.ids) if target.ids else [()] * len(messages)
+    names = call_names(messages, target.ids) if target.ids else [()] * len(messages)
     cleaned = [_clean(message, target, own) for message, own in zip(messages, names, strict=True)]
     if target.merges:
         cleaned = _shielded(cleaned)
@@ -113,20 +110,6 @@ class _Target:
     signs: bool = False
     merges: bool = False
     cleans: bool = False
-
-
-def _openai_dict(call: ToolCallBlock) -> Any:
-    function = {"name": call.tool_name, "arguments": _as_text(call.tool_kwargs)}
-    return {"id": call.tool_call_id, "type": "function", "function": function}
-
-
-def _openai_object(call: ToolCallBlock) -> Any:
-    function = SimpleNamespace(name=call.tool_name, arguments=_as_text(call.tool_kwargs))
-    return SimpleNamespace(id=call.tool_call_id, type="function", function=function)
-
-
-def _cohere_object(call: ToolCallBlock) -> Any:
-    return SimpleNamespace(name=call.tool_name, parameters=_as_object(call.tool_kwargs))
 
 
 _OPENAI = _Target(frozenset({"anyone"}), ids=SHORT, calls="either", arguments=str, hears=True, developer=True)
@@ -183,14 +166,14 @@ _TARGETS: dict[str, _Target | Callable[[str], _Target]] = {
     # class name: what it takes back; a function of the model's name where it hangs on that
     "Anthropic": _CLAUDE,
     "BedrockConverse": _bedrock,
-    "Cohere": replace(_KWARGS, raw=_cohere_object),
+    "Cohere": replace(_KWARGS, raw=cohere_object),
     "FrugalLLM": _Target(cleans=True),
     "GoogleGenAI": _gemini,
-    "HuggingFaceInferenceAPI": replace(_KWARGS, ids=SHORT_WORD, raw=_openai_object),
+    "HuggingFaceInferenceAPI": replace(_KWARGS, ids=SHORT_WORD, raw=openai_object),
     "LiteLLM": replace(
         _KWARGS,
         ids=SHORT_WORD,
-        raw=_openai_dict,
+        raw=openai_dict,
         kwargs=frozenset({"cache_control", "function_call", "name", "tool_call_id", "tool_calls"}),
         hears=True,
         developer=True,
@@ -219,8 +202,6 @@ def _known(kind: type) -> _Target | Callable[[str], _Target]:
 # --- which turns need a look ---
 
 _USER, _ASSISTANT, _SYSTEM = MessageRole.USER, MessageRole.ASSISTANT, MessageRole.SYSTEM
-_TOLD = frozenset({MessageRole.TOOL, MessageRole.FUNCTION})
-_SAID = frozenset({MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL})
 
 
 def _suspect(message: ChatMessage) -> bool:
@@ -243,8 +224,8 @@ def _suspect(message: ChatMessage) -> bool:
 def _clean(message: ChatMessage, target: _Target, names: Sequence[str]) -> ChatMessage:
     if not _suspect(message):
         return message
-    said = message.role in _SAID
-    calls = _named(_calls(message) if said else (), target, names)
+    said = message.role in SAID
+    calls = _named(calls_of(message) if said else (), target, names)
     blocks = _blocks(message, target, calls, said)
     kwargs = _kwargs(message, target, calls, blocks, names)
     role = _role(message.role, target)
@@ -265,7 +246,7 @@ def _same(new: Sequence[object], old: Sequence[object]) -> bool:
 def _role(role: MessageRole, target: _Target) -> MessageRole:
     if target.developer is None:
         return role
-    if role in _SAID:
+    if role in SAID:
         return _ASSISTANT
     return _SYSTEM if role is MessageRole.DEVELOPER and not target.developer else role
 
@@ -353,7 +334,7 @@ def _kwargs(
     blocks: Sequence[ContentBlock],
     names: Sequence[str],
 ) -> dict[str, Any]:
-    said = message.role in _SAID
+    said = message.role in SAID
     banned = (_PRIVATE_WHEN_SAID if said else _PRIVATE) - target.private
     allowed = target.kwargs
     kwargs = {k: v for k, v in message.additional_kwargs.items() if k not in banned and (allowed is None or k in allowed)}
@@ -372,38 +353,6 @@ def _kwargs(
 # --- tool calls ---
 
 
-def _calls(message: ChatMessage) -> Sequence[ToolCallBlock]:
-    """A turn's tool calls: its blocks, or else what an integration or an older version keeps in `additional_kwargs`."""
-    if calls := [block for block in message.blocks if isinstance(block, ToolCallBlock)]:
-        return calls
-    raw = message.additional_kwargs.get("tool_calls")
-    return [call for call in map(_read, raw) if call] if isinstance(raw, list | tuple) else ()
-
-
-def _read(raw: Any) -> ToolCallBlock | None:
-    """A tool call of any SDK: OpenAI, LiteLLM, Mistral, Hugging Face (nested), Anthropic, Bedrock, Gemini, Cohere (flat).
-
-    >>> _read({"toolUseId": "t1", "name": "add", "input": {"a": 1}})
-    ToolCallBlock(block_type='tool_call', tool_call_id='t1', tool_name='add', tool_kwargs={'a': 1})
-    """
-    function = _field(raw, "function") or raw
-    name = _field(function, "name", "tool_name")
-    arguments = _field(function, "arguments", "input", "args", "parameters", "tool_kwargs")
-    call_id = _field(raw, "call_id", "toolUseId", "tool_call_id", "tool_id", "id")
-    if not isinstance(name, str) or not name:
-        return None
-    return ToolCallBlock(
-        tool_call_id=call_id if isinstance(call_id, str) else None,
-        tool_name=name,
-        tool_kwargs=arguments if isinstance(arguments, dict | str) else {},
-    )
-
-
-def _field(raw: Any, *names: str) -> Any:
-    found = (raw.get(name) if isinstance(raw, dict) else getattr(raw, name, None) for name in names)
-    return next((value for value in found if value is not None), None)
-
-
 def _named(calls: Sequence[ToolCallBlock], target: _Target, names: Sequence[str]) -> Sequence[ToolCallBlock]:
     """The calls with the ids, and the arguments in the form, that the provider takes."""
     named = []
@@ -411,83 +360,11 @@ def _named(calls: Sequence[ToolCallBlock], target: _Target, names: Sequence[str]
         call_id = names[place] if names else call.tool_call_id
         arguments = call.tool_kwargs
         if target.arguments and not isinstance(arguments, target.arguments):
-            arguments = _as_text(arguments) if target.arguments is str else _as_object(arguments)
+            arguments = as_text(arguments) if target.arguments is str else as_object(arguments)
         if call_id != call.tool_call_id or arguments is not call.tool_kwargs:
             call = call.model_copy(update={"tool_call_id": call_id, "tool_kwargs": arguments})
         named.append(call)
     return named
-
-
-def _as_text(arguments: dict[str, Any] | str) -> str:
-    return arguments if isinstance(arguments, str) else json.dumps(arguments)
-
-
-def _as_object(arguments: dict[str, Any] | str) -> dict[str, Any]:
-    """Arguments as an object; what a model left unfinished is read as far as it goes, what is no object is none."""
-    if isinstance(arguments, dict):
-        return arguments
-    try:
-        read = parse_partial_json(arguments)
-    except ValueError:
-        return {}
-    return read if isinstance(read, dict) else {}
-
-
-# --- tool-call ids ---
-
-
-def _call_names(messages: Sequence[ChatMessage], accepted: re.Pattern[str]) -> list[tuple[str, ...]]:
-    """Give each tool call an id that the provider accepts and no other call has, and each result its call's.
-
-    Ollama's calls have no id and Gemini's on Vertex have their tool's name, which their results repeat: the same one
-    for every call of a tool. Anthropic wants unique ids, and all who want ids refuse a missing one.
-
-    Returns:
-        Per message the ids of its calls, or of the call whose result it is.
-    """
-    ids = [_ids(message) for message in messages]
-    taken = set(chain.from_iterable(ids))
-    counts: Counter[str] = Counter()
-    waiting: list[tuple[str, str]] = []
-    latest: dict[str, str] = {}
-    names: list[tuple[str, ...]] = []
-    for message, own in zip(messages, ids, strict=True):
-        if message.role in _TOLD:
-            fresh = [_answered(call_id, waiting, latest) for call_id in own]
-        else:
-            fresh = [_unique(call_id, counts, taken) for call_id in own]
-            waiting = [pair for pair in waiting if pair[0] not in own] + list(zip(own, fresh, strict=True))
-        names.append(tuple(name for name in fresh if name))
-    renamed = aliases(chain.from_iterable(names), accepted)
-    return [tuple(renamed.get(name, name) for name in own) for own in names]
-
-
-def _ids(message: ChatMessage) -> tuple[str, ...]:
-    """The ids a turn repeats; a call without one goes by its tool's name."""
-    if message.role in _TOLD:
-        known = message.additional_kwargs
-        return (str(known.get("tool_call_id") or known.get("call_id") or ""),)
-    if message.role in _SAID:
-        return tuple(call.tool_call_id or call.tool_name for call in _calls(message))
-    return ()
-
-
-def _unique(call_id: str, counts: Counter[str], taken: Collection[str]) -> str:
-    counts[call_id] += 1
-    name = call_id
-    while counts[call_id] > 1 and (name := f"{call_id}#{counts[call_id]}") in taken:
-        counts[call_id] += 1
-    return name
-
-
-def _answered(call_id: str, waiting: list[tuple[str, str]], latest: dict[str, str]) -> str:
-    """The name of the call that a result answers: the oldest unanswered one of its id, of any if it has none itself."""
-    for place, (known, name) in enumerate(waiting):
-        if known == call_id or not call_id:
-            del waiting[place]
-            latest[known] = name
-            return name
-    return latest.get(call_id, call_id)
 
 
 # --- converters that change what they are shown ---
@@ -499,7 +376,7 @@ def _shielded(cleaned: Sequence[ChatMessage]) -> list[ChatMessage]:
     first = 1 if cleaned and cleaned[0].role is _SYSTEM else 0  # goes apart
     for place in range(first, len(cleaned) - 1):
         message, after = cleaned[place], cleaned[place + 1]
-        if (message.role in _SAID) == (after.role in _SAID) and message.role is not MessageRole.TOOL:
+        if (message.role in SAID) == (after.role in SAID) and message.role is not MessageRole.TOOL:
             update = {"blocks": [*message.blocks], "additional_kwargs": {**message.additional_kwargs}}
             shielded[place] = message.model_copy(update=update)
     return shielded

@@ -18,7 +18,8 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, LogProb
 from llama_index.core.llms import LLM
 
-from frugal_core.provider_logprobs import field, is_reasoning_model, parse_logprobs
+from frugal_core.fields import field
+from frugal_core.provider_logprobs import is_reasoning_model, parse_logprobs
 from frugal_core.types import TokenLogprob
 
 _OF_COMPLETIONS = 5

@@ -12,8 +12,9 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
 from llama_index.core.llms import LLM
 
+from frugal_core.fields import field, fields
 from frugal_core.finish_reasons import normalised
-from frugal_core.provider_logprobs import field, fields, refuses
+from frugal_core.provider_logprobs import refuses
 from frugal_core.types import Usage
 
 _SILENT_STREAMS = frozenset({"OpenAI", "LiteLLM"})

@@ -7,9 +7,10 @@ is found there is read by `parse_logprobs`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from frugal_core.fields import field
 from frugal_core.types import TokenLogprob
 
 _ROUNDING = 1e-3
@@ -102,24 +103,6 @@ def missing_logprobs_hint(label: str) -> str:
         "their queries pay for both models. Choose a scorer that needs none: Margin().or_else(SchemaValid()) serves "
         "well-formed tool calls and structured output; for free text give your own, scorer=lambda query, answer: ..."
     )
-
-
-def field(entry: Any, name: str) -> Any:
-    """Read a key of a dict or an attribute of an SDK's object; `None` where there is none.
-
-    >>> field({"token": "Yes"}, "token"), field(object(), "token")
-    ('Yes', None)
-    """
-    return entry.get(name) if isinstance(entry, dict) else getattr(entry, name, None)
-
-
-def fields(entry: Any) -> Callable[[str], Any]:
-    """Read several: what `field` does with one entry, by name.
-
-    >>> fields({"token": "Yes"})("token")
-    'Yes'
-    """
-    return entry.get if isinstance(entry, dict) else lambda name: getattr(entry, name, None)
 
 
 def _status(error: BaseException) -> Any:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frugal_core.fields import field
 from frugal_core.provider_logprobs import (
-    field,
     is_reasoning_model,
     missing_logprobs_hint,
     parse_logprobs,
