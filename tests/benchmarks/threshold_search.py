@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 
 from frugal_core.evaluation.replay import Replay
-from frugal_core.evaluation.setting import Setting, prepare
 from frugal_core.learning import Recordings
 from frugal_core.learning.frontier import Point
 from frugal_core.learning.order_search import search_orders
+from frugal_core.learning.setting import Setting, prepare
 from frugal_core.learning.threshold_search import Ranked, search_order, search_thresholds
 
 DATA = Path(os.environ.get("FRUGAL_DATA") or Path(__file__).parents[3] / "shared" / "data")

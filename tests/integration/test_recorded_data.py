@@ -13,8 +13,8 @@ from frugal_core.evaluation.evaluate import evaluate
 from frugal_core.evaluation.metrics import area
 from frugal_core.evaluation.replay import RecordedSignal, Replay
 from frugal_core.evaluation.report import as_dict
-from frugal_core.evaluation.setting import prepare
 from frugal_core.learning import Recordings
+from frugal_core.learning.setting import prepare
 from frugal_core.policies import Cascade
 
 DATA = Path(os.environ.get("FRUGAL_DATA") or Path(__file__).parents[3] / "shared" / "data")

@@ -11,7 +11,7 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from frugal_core.evaluation.setting import Setting
+from frugal_core.learning.setting import Setting
 
 unhurried = hypothesis.settings(deadline=None)
 """Decorates a property test: how long an example takes is no property."""
@@ -70,6 +70,9 @@ def settings(draw: st.DrawFn, models: int | None = None) -> Setting:
         score=score,
         queries=(None,) * n,
         answers=answers,
+        tokens=np.full((n, k), np.nan),
+        logprobs=np.full((n, k), None, dtype=object),
+        finish_reasons=np.full((n, k), None, dtype=object),
         signal="margin",
         cost_source="made up",
         unit="USD per query",

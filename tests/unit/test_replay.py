@@ -10,8 +10,8 @@ from frugal_core.errors import RecordingsError
 from frugal_core.evaluation.evaluate import evaluate, whole_cascade
 from frugal_core.evaluation.replay import RecordedSignal, Replay
 from frugal_core.evaluation.search import best_options, cascade_means, options, threshold_grids
-from frugal_core.evaluation.setting import prepare
 from frugal_core.learning import Recordings
+from frugal_core.learning.setting import prepare
 from frugal_core.policies import Cascade, RandomRouter, Single
 from recorded import four_queries, row, settings, unhurried, write
 
@@ -301,7 +301,7 @@ def test_no_cost(tmp_path):
 @pytest.mark.parametrize(("split", "seen"), [("train", "8 train and 0 test"), ("test", "0 train and 8 test")])
 def test_no_split(tmp_path, split, seen):
     with pytest.raises(RecordingsError, match=f"tiny: has {seen} queries"):
-        prepared(tmp_path, [{**r, "split": split} for r in four_queries()])
+        evaluate(prepared(tmp_path, [{**r, "split": split} for r in four_queries()]))
 
 
 def test_missing_signal_column(tmp_path):

@@ -14,8 +14,8 @@ from frugal_core.errors import ConfigurationError, RecordingsError
 from frugal_core.evaluation.evaluate import DatasetReport, evaluate, whole_cascade
 from frugal_core.evaluation.plots import plot, require_matplotlib
 from frugal_core.evaluation.report import show, write_json
-from frugal_core.evaluation.setting import prepare
 from frugal_core.learning.recordings import SIGNALS, Recordings
+from frugal_core.learning.setting import prepare
 
 HELP = "replay recorded answers through cascades; print accuracy, cost and area beside random routing and the single models"
 EPILOG = """\

@@ -12,7 +12,7 @@ from frugal_core.errors import RecordingsError
 from frugal_core.evaluation.metrics import area, auroc, cost_at_accuracy
 from frugal_core.evaluation.replay import Replay
 from frugal_core.evaluation.search import Option, best_options, options
-from frugal_core.evaluation.setting import Setting
+from frugal_core.learning.setting import Setting, check_split
 from frugal_core.policies import Single
 
 
@@ -119,7 +119,11 @@ def evaluate(
         members: The cascades, as indices of models in order. By default every pair of a cheaper and a dearer, better model
             (means on train; the cheaper one must have a signal), and the triple with the largest area on train.
         progress: Told how many cascades are done, of how many.
+
+    Raises:
+        RecordingsError: All queries are on one side of the split.
     """
+    check_split(setting)
     singles = tuple(_singles(setting))
     best = max(single.accuracy for single in singles)
     lists = default_members(setting) if members is None else [tuple(models) for models in members]

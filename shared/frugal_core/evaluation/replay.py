@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from frugal_core.engine import drive
-from frugal_core.evaluation.setting import Setting
 from frugal_core.learning.columns import Floats
+from frugal_core.learning.recorded_answers import RecordedSignal, recorded_answer, recorded_query
+from frugal_core.learning.setting import Setting
 from frugal_core.policies import Cascade, Policy
-from frugal_core.scorers.base import Scored, Scorer
-from frugal_core.types import Answer, Call, Message, Query, Tier
-
-_STAND_IN = "(not recorded)"
-"""Stands for a text that was not recorded; an empty one would be taken for an empty answer."""
+from frugal_core.types import Answer, Call, Tier
 
 
 @dataclass(frozen=True)
@@ -34,28 +31,6 @@ class Outcomes:
     calls: npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class _Recorded:
-    """What is known of an answer beside its text, carried as `Answer.raw`."""
-
-    score: float | None
-    scoring: Answer | None
-
-
-class RecordedSignal(Scorer):
-    """The confidence recorded with an answer. Where asking for it took a call of its own, it takes (and charges) one here."""
-
-    def __call__(self, query: Query, answer: Answer) -> Scored:
-        """The recorded score, `None` where there is none."""
-        recorded: _Recorded = answer.raw
-        return recorded.score if recorded.scoring is None else self._ask(query, answer, recorded)
-
-    @staticmethod
-    def _ask(query: Query, answer: Answer, recorded: _Recorded) -> Generator[Call, Answer, float | None]:
-        yield Call(answer.tier, query, purpose="score")
-        return recorded.score
-
-
 class Replay:
     """Some queries of a dataset, and some of its models as the tiers.
 
@@ -69,8 +44,10 @@ class Replay:
         chosen = np.arange(len(setting.train))[rows]
         tiers = tuple(Tier(setting.models[i]) for i in members)
         self._places = {tier.name: place for place, tier in enumerate(tiers)}
-        self._queries = [Query((Message("user", setting.queries[row] or _STAND_IN),), tiers) for row in chosen]
-        self._answers = [tuple(_answer(setting, row, model, tier) for tier, model in enumerate(members)) for row in chosen]
+        self._queries = [recorded_query(setting, row, tiers) for row in chosen]
+        self._answers = [
+            tuple(recorded_answer(setting, row, model, tier) for tier, model in enumerate(members)) for row in chosen
+        ]
         self._correct = setting.correct[np.ix_(chosen, np.array(members, dtype=int))]
         self._scores = setting.score[np.ix_(chosen, np.array(members[:-1], dtype=int))]
         self._signal = RecordedSignal()
@@ -127,15 +104,3 @@ class Replay:
     def _blank(self) -> Outcomes:
         shape = self._correct.shape
         return Outcomes(np.zeros(shape[0]), np.zeros(shape[0]), np.zeros(shape, dtype=np.int64))
-
-
-def _answer(setting: Setting, row: int, model: int, tier: int) -> Answer:
-    text = setting.answers[row, model]
-    score, scoring = float(setting.score[row, model]), float(setting.scoring[row, model])
-    asked = Answer(_STAND_IN, cost_usd=scoring, tier=tier) if scoring > 0 else None
-    return Answer(
-        _STAND_IN if text is None else text,
-        cost_usd=float(setting.cost[row, model]),
-        tier=tier,
-        raw=_Recorded(None if np.isnan(score) else score, asked),
-    )

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from frugal_core.evaluation.costs import USD
 from frugal_core.evaluation.evaluate import DatasetReport, PolicyReport
+from frugal_core.learning.costs import USD
 
 _ROWS = 12
 

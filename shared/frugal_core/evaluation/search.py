@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from frugal_core.evaluation.metrics import frontier
-from frugal_core.evaluation.setting import Setting
 from frugal_core.learning.columns import Floats
+from frugal_core.learning.setting import Setting
 
 _FINEST = 41
 _COMBINATIONS = 1000

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from frugal_core.errors import RecordingsError
 
 Floats = npt.NDArray[np.float64]
+Objects = npt.NDArray[np.object_]
 
 _NUMBERS = {int, float, bool}
 

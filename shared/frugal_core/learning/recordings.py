@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frugal_core.errors import RecordingsError
-from frugal_core.learning.columns import Floats, Place, mean_probability, numbers, vote_share
+from frugal_core.learning.columns import Floats, Objects, Place, mean_probability, numbers, vote_share
 from frugal_core.learning.lines import read_objects
 
 REQUIRED = ("dataset", "query_id", "model", "split", "correct")
@@ -45,6 +45,8 @@ class Recordings:
         queries: The queries' texts; `None` where not recorded.
         references: The right answers; `None` where not recorded.
         answers: Shape (queries, models), of text or `None`.
+        logprobs: Shape (queries, models): a tuple of the tokens' log-probabilities, or `None`.
+        finish_reasons: Shape (queries, models), of text or `None`.
     """
 
     dataset: str
@@ -58,7 +60,9 @@ class Recordings:
     samples: Floats
     queries: tuple[str | None, ...]
     references: tuple[str | None, ...]
-    answers: npt.NDArray[np.object_]
+    answers: Objects
+    logprobs: Objects
+    finish_reasons: Objects
 
     @classmethod
     def read(cls, paths: Iterable[str | Path], columns: Sequence[str] = ()) -> list[Recordings]:
@@ -109,6 +113,8 @@ class Recordings:
             queries=tuple(self.queries[i] for i in rows),
             references=tuple(self.references[i] for i in rows),
             answers=self.answers[cells],
+            logprobs=self.logprobs[cells],
+            finish_reasons=self.finish_reasons[cells],
         )
 
     def select(self, models: Sequence[str]) -> Recordings:
@@ -162,7 +168,7 @@ class _Table:
 
     def __post_init__(self) -> None:
         self.plain = ("correct", *_COSTS, "margin", "p_top1", *self.extra)
-        names = (*self.plain, "confidence_logp", "votes", "logprobs", "samples", "answer")
+        names = (*self.plain, "confidence_logp", "votes", "logprobs", "samples", "answer", "tokens", "finish_reason")
         self.columns = {name: [] for name in names}
 
     def add(self, content: Mapping[str, Any], path: Path, row: int) -> None:
@@ -194,6 +200,9 @@ class _Table:
         samples = content.get("samples")
         columns["samples"].append(max(1, len(samples)) if isinstance(samples, list) else 1)
         columns["answer"].append(_text(content.get("answer")))
+        logprobs = content.get("logprobs")
+        columns["tokens"].append(tuple(logprobs) if isinstance(logprobs, list) and logprobs else None)
+        columns["finish_reason"].append(_text(content.get("finish_reason")))
 
     def _query(self, content: Mapping[str, Any], path: Path, row: int) -> int:
         """Index of a row's query, new or known."""
@@ -233,12 +242,17 @@ class _Table:
             matrix.ravel()[cells] = values
             return matrix
 
+        def objects(name: str) -> Objects:
+            matrix = np.full(shape, None, dtype=object)
+            column = np.empty(len(cells), dtype=object)
+            column[:] = self.columns[name]
+            matrix.ravel()[cells] = column
+            return matrix
+
         fix = "Grade it from 0 (wrong) to 1 (right), dividing by the highest grade, or drop the row."
         correct = self._numbers("correct", 0, 1, fix)
         amounts = {name: self._numbers(name, 0, math.inf, "Give the number, or null where it is unknown.") for name in _COSTS}
         signals = {name: signal for name, signal in self._signals().items() if not np.isnan(signal).all()}
-        answers = np.full(shape, None, dtype=object)
-        answers.ravel()[cells] = self.columns["answer"]
         present = arranged(correct)
         return Recordings(
             self.dataset,
@@ -252,7 +266,9 @@ class _Table:
             np.nan_to_num(arranged(np.array(self.columns["samples"], dtype=float)), nan=1.0),
             tuple(text for _, text, _, _ in self.about),
             tuple(reference for _, _, reference, _ in self.about),
-            answers,
+            objects("answer"),
+            objects("tokens"),
+            objects("finish_reason"),
         )
 
     def _signals(self) -> dict[str, Floats]:

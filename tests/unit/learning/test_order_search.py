@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from frugal_core.errors import ConfigurationError
 from frugal_core.evaluation.replay import Replay
-from frugal_core.evaluation.setting import Setting
 from frugal_core.learning import order_search, threshold_search
 from frugal_core.learning.frontier import pareto
 from frugal_core.learning.order_search import search_orders
+from frugal_core.learning.setting import Setting
 from frugal_core.learning.threshold_search import Ranked, search_order
 from recorded import settings, unhurried
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from frugal_core.errors import ConfigurationError
 from frugal_core.evaluation.replay import Replay
-from frugal_core.evaluation.setting import Setting
 from frugal_core.learning import frontier, threshold_search
 from frugal_core.learning.frontier import pareto
+from frugal_core.learning.setting import Setting
 from frugal_core.learning.threshold_search import Ranked, Reached, search_order, search_thresholds
 from recorded import settings, unhurried
 

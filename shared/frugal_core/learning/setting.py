@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from frugal_core.errors import RecordingsError
-from frugal_core.evaluation.costs import Costs, find_costs
-from frugal_core.learning.columns import Floats
+from frugal_core.learning.columns import Floats, Objects
+from frugal_core.learning.costs import Costs, find_costs
 from frugal_core.learning.recordings import SIGNALS, Recordings
 
 
@@ -29,6 +29,9 @@ class Setting:
         score: Shape (queries, models): confidence in [0, 1]; NaN for no signal.
         queries: The queries' texts, where recorded.
         answers: Shape (queries, models): the answers' texts, where recorded.
+        tokens: Shape (queries, models): tokens of each answer; NaN where unknown.
+        logprobs: Shape (queries, models): a tuple of the tokens' log-probabilities, where recorded.
+        finish_reasons: Shape (queries, models): why each answer ended, where recorded.
         signal: Name of the signal; `None` when there is none.
         cost_source: Where the costs are from.
         unit: Their unit.
@@ -44,7 +47,10 @@ class Setting:
     scoring: Floats
     score: Floats
     queries: tuple[str | None, ...]
-    answers: npt.NDArray[np.object_]
+    answers: Objects
+    tokens: Floats
+    logprobs: Objects
+    finish_reasons: Objects
     signal: str | None
     cost_source: str
     unit: str
@@ -54,6 +60,30 @@ class Setting:
     def scored(self, model: int) -> bool:
         """Whether a model has a signal on the train split, so that it can be a tier before the last."""
         return not np.isnan(self.score[self.train, model]).all()
+
+    def rows(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Setting:
+        """The same for some of the queries.
+
+        Args:
+            chosen: A mask, or indices.
+        """
+        places = np.arange(len(self.train))[chosen]
+        columns = ("train", "correct", "cost", "scoring", "score", "answers", "tokens", "logprobs", "finish_reasons")
+        return replace(
+            self, queries=tuple(self.queries[i] for i in places), **{name: getattr(self, name)[places] for name in columns}
+        )
+
+    def select(self, models: Sequence[int]) -> Setting:
+        """The same for some of the models, in the order given.
+
+        Args:
+            models: Their indices.
+        """
+        places = np.array(models, dtype=np.int64)
+        columns = ("correct", "cost", "scoring", "score", "answers", "tokens", "logprobs", "finish_reasons")
+        return replace(
+            self, models=tuple(self.models[i] for i in places), **{name: getattr(self, name)[:, places] for name in columns}
+        )
 
 
 def prepare(
@@ -72,7 +102,7 @@ def prepare(
         sizes: See `find_costs`.
 
     Raises:
-        RecordingsError: A model or signal is unknown, costs are missing, the queries differ, or a split is empty.
+        RecordingsError: A model or signal is unknown, costs are missing, or the queries differ.
     """
     if models is not None:
         recordings = recordings.select(models)
@@ -83,15 +113,15 @@ def prepare(
     recordings, costs, notes = _costed(recordings, signal, sizes or {}, chosen=models is not None)
     if len(recordings.query_ids) < every:
         notes.append(f"{every - len(recordings.query_ids)} of {every} queries left out: not every model answered them")
-    _check_split(recordings)
     order = np.arange(len(recordings.models))
     if models is None:
-        order = np.argsort(costs.answer[recordings.train].mean(axis=0), kind="stable")
+        learning = recordings.train if recordings.train.any() else slice(None)
+        order = np.argsort(costs.answer[learning].mean(axis=0), kind="stable")
     costs = Costs(costs.answer[:, order], costs.scoring[:, order], costs.source, costs.unit)
     recordings = recordings.subset(models=order)
     score = recordings.signals[signal].copy() if signal else np.full(recordings.correct.shape, np.nan)
-    blank = np.array([[answer is not None and not answer.strip() for answer in row] for row in recordings.answers])
-    score[blank], costs.scoring[blank] = np.nan, 0.0  # a cascade leaves an empty answer behind, unscored
+    flawed = _flawed(recordings)
+    score[flawed], costs.scoring[flawed] = np.nan, 0.0  # a cascade leaves such an answer behind, unscored
     return Setting(
         recordings.dataset,
         recordings.models,
@@ -102,6 +132,9 @@ def prepare(
         score,
         recordings.queries,
         recordings.answers,
+        recordings.values["completion_tokens"],
+        recordings.logprobs,
+        recordings.finish_reasons,
         signal,
         costs.source,
         costs.unit,
@@ -143,12 +176,17 @@ def _dense(recordings: Recordings) -> Recordings:
     return recordings.subset(np.flatnonzero(recordings.present.all(axis=1)))
 
 
-def _check_split(recordings: Recordings) -> None:
-    train = int(recordings.train.sum())
-    test = len(recordings.train) - train
+def check_split(setting: Setting) -> None:
+    """Refuse recordings whose queries are all on one side.
+
+    Raises:
+        RecordingsError: How many there are on each, and what to do.
+    """
+    train = int(setting.train.sum())
+    test = len(setting.train) - train
     if not train or not test:
         raise RecordingsError(
-            f"{recordings.dataset}: has {train} train and {test} test queries; thresholds are chosen on train and measured on "
+            f"{setting.dataset}: has {train} train and {test} test queries; thresholds are chosen on train and measured on "
             'test, so both are needed. Set "split" per query, for instance by a hash of its text.'
         )
 
@@ -156,6 +194,12 @@ def _check_split(recordings: Recordings) -> None:
 def _chance(recordings: Recordings) -> float | None:
     known = [text for text, train in zip(recordings.references, recordings.train, strict=True) if train and text is not None]
     return Counter(known).most_common(1)[0][1] / len(known) if known else None
+
+
+def _flawed(recordings: Recordings) -> npt.NDArray[np.bool_]:
+    """Answers that are empty, cut off or filtered."""
+    blank = np.array([[answer is not None and not answer.strip() for answer in row] for row in recordings.answers])
+    return np.asarray(blank | np.isin(recordings.finish_reasons.astype(str), ("length", "content_filter")))
 
 
 def _gaps(recordings: Recordings, signal: str | None, score: Floats) -> list[str]:
