@@ -13,6 +13,7 @@ from frugal_core.errors import ConfigurationError, ScorerError
 from frugal_core.policies.base import Policy
 from frugal_core.policies.budgeted import BudgetedThreshold
 from frugal_core.policies.failures import EscalateOn, escalation_rule, recoverable
+from frugal_core.policies.places import places_of
 from frugal_core.policies.thresholds import Threshold, Verdict, as_threshold
 from frugal_core.saving import saveable
 from frugal_core.scorers.base import ScoreFunction, evaluate, needs_logprobs
@@ -37,6 +38,7 @@ class Cascade(Policy):
         on_missing: What a missing score means: `"escalate"` (default), `"accept"` or `"raise"`.
         escalate_on: Exception classes or a predicate: failures of a tier that the next one may mend. By default rate limits,
             timeouts, lost connections, 5xx, context overflow and content filters.
+        models: Names of the tiers to ask, in this order; by default all, in theirs.
 
     Raises:
         ConfigurationError: One of them is out of range.
@@ -49,6 +51,7 @@ class Cascade(Policy):
         *,
         on_missing: OnMissing = "escalate",
         escalate_on: EscalateOn = recoverable,
+        models: Sequence[str] | None = None,
     ) -> None:
         if on_missing not in ("escalate", "accept", "raise"):
             raise ConfigurationError(f'on_missing={on_missing!r} must be "escalate", "accept" or "raise".')
@@ -60,12 +63,16 @@ class Cascade(Policy):
             raise ConfigurationError(f"scorer={scorer.__name__} is async: a scorer is a plain function, or yields its calls.")
         self.scorer: ScoreFunction = Margin() if scorer is None else scorer
         self.threshold = BudgetedThreshold(0.3) if threshold is None else as_threshold(threshold)
+        if models is not None and (isinstance(models, str) or not models or len(set(models)) < len(models)):
+            raise ConfigurationError(f"models={models!r} must name at least one model, and each once.")
         self.on_missing = on_missing
+        self.models = None if models is None else tuple(models)
         self.escalate_on = escalate_on
         self._escalates: Callable[[Exception], bool] = escalation_rule(escalate_on)
 
     def __repr__(self) -> str:
-        return f"Cascade({self.scorer!r}, {self.threshold!r}, on_missing={self.on_missing!r})"
+        models = "" if self.models is None else f", models={list(self.models)!r}"
+        return f"Cascade({self.scorer!r}, {self.threshold!r}, on_missing={self.on_missing!r}{models})"
 
     @property
     def needs_logprobs(self) -> bool:
@@ -75,46 +82,56 @@ class Cascade(Policy):
     def state(self) -> Mapping[str, Any]:
         """What it was built from."""
         state: dict[str, Any] = {"scorer": self.scorer, "threshold": self.threshold, "on_missing": self.on_missing}
+        if self.models is not None:
+            state["models"] = self.models
         return state if self.escalate_on is recoverable else {**state, "escalate_on": self.escalate_on}
 
     def check(self, tiers: Sequence[Tier]) -> None:
-        """Refuse tiers that do not fit the threshold."""
-        self.threshold.check(tiers)
+        """Refuse tiers that do not fit the threshold, or lack a model."""
+        self.threshold.check(tiers if self.models is None else [tiers[tier] for tier in places_of(self.models, tiers)])
 
     def decide(self, query: Query) -> Flow:
         """One call per tier, until an answer is accepted."""
         trace = Trace(self, query)
-        obstacles = _obstacles(query)
+        order: Sequence[int] = range(len(query.tiers))
+        judged = query  # as the threshold sees it: with the tiers that take part, in their order
+        if self.models is not None:
+            order = places_of(self.models, query.tiers)
+            judged = replace(query, tiers=tuple(query.tiers[tier] for tier in order))
+        obstacles = _obstacles(judged)
         first = obstacles.index(None)
         last = len(obstacles) - 1 - obstacles[::-1].index(None)
         reserved = 0.0
         earlier: tuple[Answer, ...] = ()
-        for tier, obstacle in enumerate(obstacles):
+        for place, obstacle in enumerate(obstacles):
+            tier = order[place]
             if obstacle is not None:
                 trace.skipped(tier, obstacle)
                 continue
             try:
-                answer = yield Call(tier, query, final=tier == last)
+                answer = yield Call(tier, query, final=place == last)
             except Exception as error:
-                if tier == first:
-                    self.threshold.begin(query, first)
+                if place == first:
+                    self.threshold.begin(judged, first)
                 self.threshold.settle(reserved, None)
                 trace.failed(tier, error)
-                if tier == last or not self._escalates(error):
+                if place == last or not self._escalates(error):
                     raise
-                verdict = self.threshold.forced(query, None, _next(obstacles, tier))
+                verdict = self.threshold.forced(judged, None, _next(obstacles, place))
                 reserved = verdict.reserved if verdict else 0.0
                 continue
             except BaseException:  # the query was given up: cancelled, interrupted, closed
                 self.threshold.settle(reserved, None)
                 raise
-            if tier == first:
-                self.threshold.begin(query, first)
-            self.threshold.settle(reserved, answer)
-            if tier == last:
+            placed = answer if judged is query else replace(answer, tier=place)
+            if place == first:
+                self.threshold.begin(judged, first)
+            self.threshold.settle(reserved, placed)
+            if place == last:
                 trace.answered(answer, "last_tier", accepted=True)
                 continue  # dearer ones are ruled out, and the trace says why
-            accepted, reserved = yield from self._consider(query, answer, earlier, _next(obstacles, tier), trace)
+            following = _next(obstacles, place)
+            accepted, reserved = yield from self._consider(query, answer, earlier, (judged, placed, following), trace)
             if accepted:
                 break
             if _flaw(answer) is None:
@@ -122,27 +139,28 @@ class Cascade(Policy):
         return trace.close(answer)
 
     def _consider(
-        self, query: Query, answer: Answer, earlier: tuple[Answer, ...], following: int, trace: Trace
+        self, query: Query, answer: Answer, earlier: tuple[Answer, ...], case: tuple[Query, Answer, int], trace: Trace
     ) -> Generator[Call, Answer, tuple[bool, float]]:
-        """Whether to serve `answer`; else the USD set aside for asking tier `following`."""
+        """Whether to serve `answer`; else the USD set aside for the next tier. `case` is what the threshold is asked about."""
+        judged, placed, following = case
         flaw = _flaw(answer)
         if flaw is not None:
-            verdict = self.threshold.forced(query, answer, following)
+            verdict = self.threshold.forced(judged, placed, following)
             kept = verdict is not None and verdict.accept
             problem = answer.parsing_error or (f"The answer is {flaw}." if kept else None)
             trace.answered(answer, "budget_spent" if kept else flaw, accepted=kept, error=problem)
             return kept, verdict.reserved if verdict else 0.0
         before = trace.spent_usd
         score, problem = yield from evaluate(self.scorer, query, replace(answer, earlier=earlier) if earlier else answer, trace)
-        self.threshold.charge(answer.tier, trace.spent_usd - before)
+        self.threshold.charge(placed.tier, trace.spent_usd - before)
         if score is not None:
-            verdict = self.threshold.judge(query, answer, score, following)
+            verdict = self.threshold.judge(judged, placed, score, following)
             trace.answered(answer, verdict.reason, accepted=verdict.accept, score=score, threshold=verdict.threshold)
             return verdict.accept, verdict.reserved
         if self.on_missing == "raise":
             name = query.tiers[answer.tier].name
             raise ScorerError(problem or f"The scorer {self.scorer!r} had no signal for the answer of tier {name!r}.")
-        verdict = None if self.on_missing == "accept" else self.threshold.forced(query, answer, following)
+        verdict = None if self.on_missing == "accept" else self.threshold.forced(judged, placed, following)
         accept = self.on_missing == "accept" or (verdict is not None and verdict.accept)
         reason: Reason = verdict.reason if isinstance(verdict, Verdict) and verdict.accept else "no_signal"
         trace.answered(answer, reason, accepted=accept, error=problem)

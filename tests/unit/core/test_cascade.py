@@ -398,3 +398,62 @@ def test_the_default_is_margin_sampling_at_thirty_percent() -> None:
     assert policy.needs_logprobs
     assert not Cascade(SchemaValid()).needs_logprobs
     assert cascade().needs_logprobs  # a plain function may look at anything
+
+
+# A cascade of some of the models
+
+
+def test_only_the_models_it_names_are_asked_in_its_order() -> None:
+    decision, script = ask(cascade(models=["tier2", "tier0"]), says("a", 0.9), says("b", 0.9), says("c", 0.1))
+    assert script.asked == [2, 0]
+    assert decision.answer.text == "a"
+    assert trace(decision) == [("tier2", "unsure", False), ("tier0", "last_tier", True)]
+    assert [call.final for call in script.calls] == [False, True]
+
+
+def test_models_may_be_named_as_their_providers_do() -> None:
+    assert ask(cascade(models=["model-1"]), says("a"), says("b"))[1].asked == [1]
+
+
+def test_thresholds_of_named_models_follow_their_order() -> None:
+    policy = cascade([0.2, 0.8], models=["tier2", "tier0", "tier1"])
+    policy.check(make_tiers(3))
+    decision, script = ask(policy, says("a", 0.5), says("b"), says("c", 0.1))
+    assert script.asked == [2, 0, 1]
+    assert [step.threshold for step in decision.steps] == [0.2, 0.8, None]
+
+
+def test_a_budget_among_named_models_is_kept() -> None:
+    policy = cascade(BudgetedThreshold(0.25), models=["tier0", "tier2"])
+    asked = [ask(policy, says("a", n % 10 / 10), says("b"), says("c"))[1].asked for n in range(400)]
+    assert {tuple(tiers) for tiers in asked} == {(0,), (0, 2)}
+    assert sum(2 in tiers for tiers in asked) == pytest.approx(100, abs=4)
+
+
+def test_the_baseline_is_the_reference_also_where_it_is_not_named() -> None:
+    decision, _ = ask(cascade(models=["tier0"]), says("a"), says("b"), says("c"))
+    assert (decision.cost_usd, decision.baseline_cost_usd) == (1.0, 100.0)
+
+
+def test_a_model_that_is_not_there_is_named_beside_those_that_are() -> None:
+    with pytest.raises(ConfigurationError, match=r"model 'gone', but the models here are tier0, tier1"):
+        cascade(models=["tier0", "gone"]).check(make_tiers(2))
+
+
+def test_the_thresholds_must_be_as_many_as_the_named_models_need() -> None:
+    with pytest.raises(ConfigurationError, match="2 thresholds for 2 models"):
+        cascade([0.5, 0.5], models=["tier0", "tier1"]).check(make_tiers(3))
+
+
+@pytest.mark.parametrize("models", [[], "tier0", ["tier0", "tier0"]])
+def test_models_are_named_once(models: Any) -> None:
+    with pytest.raises(ConfigurationError, match="must name at least one model, and each once"):
+        cascade(models=models)
+
+
+def test_named_models_are_saved(tmp_path: Any) -> None:
+    policy = Cascade(Margin(), 0.7, models=["b", "a"])
+    policy.save(tmp_path / "policy.json")
+    loaded = Cascade.load(tmp_path / "policy.json")
+    assert (loaded.models, loaded.version) == (("b", "a"), policy.version)
+    assert policy.version != Cascade(Margin(), 0.7, models=["a", "b"]).version
