@@ -79,3 +79,35 @@ def settings(draw: st.DrawFn, models: int | None = None) -> Setting:
         chance=None,
         notes=(),
     )
+
+
+def simulated(rows: int = 300, models: int = 3, seed: int = 0, *, texts: bool = False) -> Setting:
+    """Models of rising quality and cost, whose scores tell right from wrong rather well."""
+    chance = np.random.default_rng(seed)
+    hardness = chance.random(rows)
+    ability = np.linspace(0.5, 0.95, models)
+    right = np.clip(ability[None, :] + 0.4 * (0.5 - hardness)[:, None], 0, 1)
+    correct = (chance.random((rows, models)) < right).astype(float)
+    score = np.clip(0.5 * correct + 0.25 + 0.35 * (chance.random((rows, models)) - 0.5), 0, 1).round(3)
+    answers = np.full((rows, models), None, dtype=object)
+    if texts:
+        answers[:] = [[f"answer {int(value)}" for value in line] for line in correct]
+    return Setting(
+        dataset="simulated",
+        models=tuple(f"m{place}" for place in range(models)),
+        train=np.ones(rows, dtype=bool),
+        correct=correct,
+        cost=10.0 ** np.arange(models) * chance.uniform(0.9, 1.1, (rows, models)),
+        scoring=np.zeros((rows, models)),
+        score=score,
+        queries=tuple(f"question {row}" if texts else None for row in range(rows)),
+        answers=answers,
+        tokens=np.full((rows, models), np.nan),
+        logprobs=np.full((rows, models), None, dtype=object),
+        finish_reasons=np.full((rows, models), None, dtype=object),
+        signal="margin",
+        cost_source="made up",
+        unit="USD per query",
+        chance=None,
+        notes=(),
+    )

@@ -63,7 +63,9 @@ class Path(ABC):
 class Family(Protocol):
     """A kind of policy that can be learned from recordings."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Of the family, for reports."""
 
     def fit(self, setting: Setting) -> Path:
         """Learn from all rows of a setting.

@@ -92,6 +92,7 @@ def prepare(
     models: Sequence[str] | None = None,
     signal: str | None = None,
     sizes: Mapping[str, float] | None = None,
+    fewest: int = 2,
 ) -> Setting:
     """Choose signal, costs and models for a replay.
 
@@ -100,13 +101,14 @@ def prepare(
         models: Only these, in this order; by default all that have a cost, the cheapest first.
         signal: Name of the confidence signal; by default the first of `SIGNALS` that was recorded.
         sizes: See `find_costs`.
+        fewest: Models that there must be, 1 or 2.
 
     Raises:
         RecordingsError: A model or signal is unknown, costs are missing, or the queries differ.
     """
     if models is not None:
         recordings = recordings.select(models)
-    if len(recordings.models) < 2:
+    if len(recordings.models) < fewest:
         raise RecordingsError(f"{recordings.dataset}: has 1 model ({recordings.models[0]}); comparing takes at least 2.")
     signal = _signal(recordings, signal)
     every = len(recordings.query_ids)
@@ -120,8 +122,8 @@ def prepare(
     costs = Costs(costs.answer[:, order], costs.scoring[:, order], costs.source, costs.unit)
     recordings = recordings.subset(models=order)
     score = recordings.signals[signal].copy() if signal else np.full(recordings.correct.shape, np.nan)
-    flawed = _flawed(recordings)
-    score[flawed], costs.scoring[flawed] = np.nan, 0.0  # a cascade leaves such an answer behind, unscored
+    flawed = flawed_answers(recordings.answers, recordings.finish_reasons)
+    score[flawed], costs.scoring[flawed] = np.nan, 0.0
     return Setting(
         recordings.dataset,
         recordings.models,
@@ -176,6 +178,19 @@ def _dense(recordings: Recordings) -> Recordings:
     return recordings.subset(np.flatnonzero(recordings.present.all(axis=1)))
 
 
+def flawed_answers(answers: Objects, finish_reasons: Objects) -> npt.NDArray[np.bool_]:
+    """Answers that are empty, cut off or filtered: a cascade leaves them behind, unscored.
+
+    Args:
+        answers: Any shape, of text or `None`.
+        finish_reasons: Same shape, of text or `None`.
+    """
+    blank = np.array([answer is not None and not answer.strip() for answer in answers.ravel()], dtype=bool)
+    stopped = np.array([reason in ("length", "content_filter") for reason in finish_reasons.ravel()], dtype=bool)
+    flawed: npt.NDArray[np.bool_] = (blank | stopped).reshape(answers.shape)
+    return flawed
+
+
 def check_split(setting: Setting) -> None:
     """Refuse recordings whose queries are all on one side.
 
@@ -194,12 +209,6 @@ def check_split(setting: Setting) -> None:
 def _chance(recordings: Recordings) -> float | None:
     known = [text for text, train in zip(recordings.references, recordings.train, strict=True) if train and text is not None]
     return Counter(known).most_common(1)[0][1] / len(known) if known else None
-
-
-def _flawed(recordings: Recordings) -> npt.NDArray[np.bool_]:
-    """Answers that are empty, cut off or filtered."""
-    blank = np.array([[answer is not None and not answer.strip() for answer in row] for row in recordings.answers])
-    return np.asarray(blank | np.isin(recordings.finish_reasons.astype(str), ("length", "content_filter")))
 
 
 def _gaps(recordings: Recordings, signal: str | None, score: Floats) -> list[str]:

@@ -38,9 +38,15 @@ def test_single_refuses_a_tier_that_is_not_there(tier: int) -> None:
         ask(Single(tier), says(), says())
 
 
-@pytest.mark.parametrize("tier", ["small", 1.0, None, True])
-def test_single_takes_an_index(tier: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"tier=.* is not the index of a model: give an integer, such as 0 or -1"):
+def test_single_finds_a_tier_by_name() -> None:
+    assert ask(Single("tier1"), says(), says(), says())[1].asked == [1]
+    with pytest.raises(ConfigurationError, match="'small', but the models here are tier0, tier1"):
+        Single("small").check(make_tiers(2))
+
+
+@pytest.mark.parametrize("tier", [1.0, None, True])
+def test_single_takes_an_index_or_a_name(tier: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"tier=.* is not the index of a model, nor its name: give an integer"):
         Single(tier)
 
 

@@ -1,0 +1,314 @@
+"""`fit`: from recordings to the policy that is best for an objective, or that keeps a guarantee."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from frugal_core.errors import ConfigurationError, RecordingsError
+from frugal_core.learning.agreement_setting import BY_LABELS, BY_TEXT, agreement_setting
+from frugal_core.learning.cascade_path import CascadeSearch
+from frugal_core.learning.cross_validation import Trial, cross_validate
+from frugal_core.learning.guarantee import certify, rows_needed
+from frugal_core.learning.learned_cascade import LearnedCascade
+from frugal_core.learning.objective import Objective
+from frugal_core.learning.path import Family
+from frugal_core.learning.recorded_answers import RecordedSignal
+from frugal_core.learning.recordings import Recordings
+from frugal_core.learning.setting import Setting, prepare
+from frugal_core.learning.singles import Singles
+from frugal_core.policies.base import Policy
+from frugal_core.policies.fitted import Candidate, Fitted
+from frugal_core.policies.single import Single
+from frugal_core.scorers.base import ScoreFunction
+from frugal_core.scorers.logprobs import MeanLogprob
+from frugal_core.scorers.margin import Margin
+
+if TYPE_CHECKING:
+    from frugal_core.learning.record_run import Recorded
+    from frugal_core.scorers.learned import Embed
+
+CALIBRATED = 0.4
+"""Share of the queries that are kept for calibration, and touched by nothing else, where a guarantee is asked for."""
+
+STEPS = 50
+"""Most policies that are tested for a guarantee."""
+
+FEWEST = 20
+"""Queries from which a policy may be learned."""
+
+_SLACK = {"budget": 0.03, "quality": 0.005, "best": 0.0}
+"""By how much a family may miss an objective in cross-validation and still count as keeping it: that is noise."""
+
+_SCORERS: Mapping[str, Callable[[], ScoreFunction]] = {"margin": Margin, "logprobs": MeanLogprob}
+"""What measures a recorded signal live."""
+
+
+def fit(
+    recordings: Recordings | Recorded | str | FilePath,
+    *,
+    budget_usd: float | None = None,
+    quality: float | None = None,
+    max_disagreement: float | None = None,
+    confidence: float = 0.95,
+    reference: str | None = None,
+    compare: Any = None,
+    scorer: ScoreFunction | None = None,
+    signal: str | None = None,
+    models: Sequence[str] | None = None,
+    sizes: Mapping[str, float] | None = None,
+    embed: Embed | None = None,
+    families: Sequence[Family] | None = None,
+    dataset: str | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> Fitted:
+    """Learn the policy that is best for an objective: a budget, a quality, a guarantee, or (by default) the best quality.
+
+    Single models, cascades in all orders (FrugalGPT), routing before the call and cascade routing are compared by
+    cross-validation: each chooses for the objective on some queries and answers the others. The best is learned once more from
+    all queries.
+
+    With `max_disagreement`, two fifths of the queries are kept for calibration. What is learned from the others is an order of
+    policies from the safest to the cheapest; they are tested in this order on the calibration queries (Learn then Test,
+    `frugal_core.learning.guarantee`), and the last one before the first failure is served. Where nothing passes it is the
+    reference alone, and the result says so.
+
+    Args:
+        recordings: What `record` returned, the path of a file of recordings, or recordings read from one. All their queries
+            are used, whatever their split.
+        budget_usd: Mean cost per query that may be reached (in the unit of the recorded costs).
+        quality: Mean quality to reach at the least cost, in [0, 1].
+        max_disagreement: Largest share of queries whose answer may differ from the reference's, in (0, 1); proved with
+            `confidence`.
+        confidence: Chance that the guarantee is right, in (0, 1).
+        reference: Name of the model whose answers are the standard; by default that of the highest mean quality.
+        compare: Under a guarantee, what counts as differing: see `agreement_setting`. By default a worse label.
+        scorer: What measures the recorded signal live. Known for `margin` and `logprobs`; to be given for others.
+        signal: Name of the signal; by default the first of `recordings.SIGNALS` that was recorded.
+        models: Only these, by name.
+        sizes: Sizes of models by name, in proportion to the cost of their calls, where no costs were recorded.
+        embed: Turns a text into a vector; lets policies look at what a query means. Code is not saved with a policy.
+        families: What to compare; by default all.
+        dataset: Which, where the file holds several.
+        folds: Parts of the cross-validation.
+        seed: Determines which queries are kept for calibration.
+
+    Raises:
+        ConfigurationError: Two objectives, a value out of range, too few queries for the guarantee (the message says how many
+            are needed), a signal whose scorer is not known.
+        RecordingsError: The recordings cannot be used.
+    """
+    objective = _objective(budget_usd, quality, max_disagreement)
+    if type(folds) is not int or folds < 2:
+        raise ConfigurationError(f"folds={folds!r} is out of range: it is a number of parts, 2 or more.")
+    setting = prepare(_one(recordings, dataset), models=models, signal=signal, sizes=sizes)
+    rows = len(setting.correct)
+    if rows < FEWEST:
+        raise RecordingsError(f"{setting.dataset}: {rows} queries are too few to learn from: record at least {FEWEST}.")
+    tried = list(families or default_families(_scorer(setting.signal, scorer), embed))
+    best = _reference(setting, reference)
+    if max_disagreement is None:
+        return _fitted(setting, tried, objective, folds, _singles_note(setting, best))
+    return _guaranteed(setting, tried, best, compare, max_disagreement, confidence, folds, seed)
+
+
+def default_families(scorer: ScoreFunction | None, embed: Embed | None = None) -> list[Family]:
+    """All families, the simplest first.
+
+    Args:
+        scorer: What measures the signal; `None` where none was recorded.
+        embed: Turns a text into a vector.
+    """
+    signal = RecordedSignal() if scorer is None else scorer
+    return [Singles(), CascadeSearch(scorer=signal), LearnedCascade(signal, embed)]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The family that did best.
+
+    Attributes:
+        place: Its place among the families.
+        trials: All trials.
+    """
+
+    place: int
+    trials: Sequence[Trial]
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial], objective: Objective) -> _Choice:
+        """By the objective, among those that keep it but for noise; the simplest of equals."""
+        places = [place for place, trial in enumerate(trials) if trial.reason is None]
+        cost = np.array([trials[place].mean_cost for place in places])
+        quality = np.array([trials[place].mean_quality for place in places])
+        slack = _SLACK[objective.kind]
+        keeping = [i for i in range(len(places)) if objective.kept(cost[i], quality[i], slack)]
+        if not keeping:
+            return cls(places[objective.place(cost, quality)], trials)
+        if objective.kind == "quality":
+            return cls(places[min(keeping, key=lambda i: (cost[i], -quality[i]))], trials)
+        return cls(places[max(keeping, key=lambda i: (quality[i], -cost[i]))], trials)
+
+    @property
+    def trial(self) -> Trial:
+        return self.trials[self.place]
+
+    def reason(self, objective: Objective, unit: str, word: str = "quality") -> str:
+        """Why it was chosen."""
+        said = f"{self.trial.family}: {word} {self.trial.mean_quality:.4f} at {self.trial.mean_cost:.4g}"
+        others = [
+            f"{trial.family} {trial.mean_quality:.4f} at {trial.mean_cost:.4g}"
+            for place, trial in enumerate(self.trials)
+            if trial.reason is None and place != self.place
+        ]
+        beside = f"; in comparison: {', '.join(others)}" if others else ""
+        kept = objective.kept(self.trial.mean_cost, self.trial.mean_quality, _SLACK[objective.kind])
+        missed = "" if kept else ", which it misses"
+        return f"Chosen for {objective}{missed}: {said} ({unit}), on queries that taught it nothing{beside}."
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        return [_candidate(trial) for trial in self.trials]
+
+
+def _candidate(trial: Trial) -> Candidate:
+    if trial.reason is not None:
+        return Candidate(trial.family, reason=trial.reason)
+    root = math.sqrt(len(trial.cost))
+    errors = (float(trial.cost.std()) / root, float(trial.quality.std()) / root)
+    return Candidate(trial.family, trial.mean_cost, trial.mean_quality, *errors)
+
+
+def _fitted(setting: Setting, families: Sequence[Family], objective: Objective, folds: int, note: str) -> Fitted:
+    choice = _Choice.of(cross_validate(families, setting, objective, folds), objective)
+    path = families[choice.place].fit(setting)
+    policy = path.policy(objective.place(path.cost, path.quality))
+    return Fitted(
+        policy,
+        choice.trial.family,
+        str(objective),
+        choice.reason(objective, setting.unit),
+        choice.candidates,
+        notes=(note, *setting.notes),
+    )
+
+
+def _guaranteed(
+    setting: Setting,
+    families: Sequence[Family],
+    reference: int,
+    compare: Any,
+    max_disagreement: float,
+    confidence: float,
+    folds: int,
+    seed: int,
+) -> Fitted:
+    rows = len(setting.correct)
+    kept = round(CALIBRATED * rows)
+    needed = rows_needed(max_disagreement, confidence)
+    if kept < needed:
+        raise ConfigurationError(
+            f"{rows} queries leave {kept} for calibration, which cannot prove a disagreement of at most {max_disagreement:g} "
+            f"with confidence {confidence:g}: that takes {needed}. Record at least {math.ceil(needed / CALIBRATED)} queries, "
+            "better twice as many to allow for answers that differ, or ask for less."
+        )
+    judged = agreement_setting(setting, reference, compare)
+    calibrating = np.zeros(rows, dtype=bool)
+    calibrating[np.random.default_rng(seed).permutation(rows)[:kept]] = True
+    learning = judged.rows(~calibrating)
+    objective = Objective("quality", 1 - max_disagreement)
+    choice = _Choice.of(cross_validate(families, learning, objective, folds), objective)
+    path = families[choice.place].fit(learning)
+    places = _walk(path.cost, path.quality)
+    losses = np.clip(1 - path.replay(judged.rows(calibrating)).quality[places], 0.0, 1.0)
+    guarantee = certify(losses, [f"policy {place} of {path.family}" for place in places], max_disagreement, confidence)
+    name = setting.models[reference]
+    policy: Policy = Single(name) if guarantee.index is None else path.policy(places[guarantee.index])
+    verb = BY_LABELS if compare is None else BY_TEXT
+    notes = (
+        f"The reference is {name}; an answer counts against the bound where it {verb} the reference's.",
+        f"{rows - kept} queries to learn from, {kept} to calibrate on.",
+        _singles_note(setting, reference),
+        *setting.notes,
+    )
+    asked = f"the least cost while at most {max_disagreement:g} of the answers count against it, with confidence {confidence:g}"
+    return Fitted(
+        policy,
+        path.family if guarantee.certified else "reference",
+        asked,
+        choice.reason(objective, setting.unit, "agreement"),
+        choice.candidates,
+        guarantee,
+        notes,
+    )
+
+
+def _walk(cost: np.ndarray[Any, Any], quality: np.ndarray[Any, Any]) -> list[int]:
+    """Places from the safest to the cheapest, without those that a cheaper one equals in safety; at most `STEPS`."""
+    places, cheapest = [], math.inf
+    for place in np.lexsort((cost, -quality)):
+        if cost[place] < cheapest:
+            places.append(int(place))
+            cheapest = float(cost[place])
+    if len(places) <= STEPS:
+        return places
+    return [places[i] for i in np.unique(np.linspace(0, len(places) - 1, STEPS).round().astype(int))]
+
+
+def _objective(budget_usd: float | None, quality: float | None, max_disagreement: float | None) -> Objective:
+    given = {"budget_usd": budget_usd, "quality": quality, "max_disagreement": max_disagreement}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise ConfigurationError(f"{' and '.join(named)} contradict each other: each is an objective of its own. Give one.")
+    if budget_usd is not None:
+        return Objective("budget", budget_usd)
+    return Objective("best") if quality is None else Objective("quality", quality)
+
+
+def _one(recordings: Recordings | Recorded | str | FilePath, dataset: str | None) -> Recordings:
+    """The recordings of one dataset."""
+    if isinstance(recordings, Recordings):
+        return recordings
+    path = recordings if isinstance(recordings, (str, FilePath)) else recordings.path
+    read = Recordings.read([path])
+    chosen = [each for each in read if dataset in (None, each.dataset)]
+    if len(chosen) == 1:
+        return chosen[0]
+    names = ", ".join(each.dataset for each in read)
+    if not chosen:
+        raise RecordingsError(f"{path}: has no dataset {dataset!r}; it has {names}.")
+    raise RecordingsError(f"{path}: has {len(read)} datasets ({names}); a policy is learned from one. Name it with dataset=.")
+
+
+def _scorer(signal: str | None, given: ScoreFunction | None) -> ScoreFunction | None:
+    if given is not None or signal is None:
+        return given
+    if signal not in _SCORERS:
+        known = ", ".join(_SCORERS)
+        raise ConfigurationError(
+            f"The recordings' signal is {signal!r}, and what measures it in live answers is not known (it is for {known}): "
+            "give the scorer that was recorded, scorer=..., or name another signal."
+        )
+    return _SCORERS[signal]()
+
+
+def _reference(setting: Setting, name: str | None) -> int:
+    if name is None:
+        return int(np.lexsort((setting.cost.mean(axis=0), -setting.correct.mean(axis=0)))[0])
+    if name not in setting.models:
+        raise ConfigurationError(f"reference={name!r} is not among the recorded models: {', '.join(setting.models)}.")
+    return setting.models.index(name)
+
+
+def _singles_note(setting: Setting, best: int) -> str:
+    """The best single model, which every policy stands beside, and the cheapest."""
+    cost, quality = setting.cost.mean(axis=0), setting.correct.mean(axis=0)
+    top, low = int(np.lexsort((cost, -quality))[0]), int(np.argmin(cost))
+    said = f"Best single model: {setting.models[top]}, quality {quality[top]:.4f} at {cost[top]:.4g}"
+    return f"{said}; cheapest: {setting.models[low]}, {quality[low]:.4f} at {cost[low]:.4g}."

@@ -1,0 +1,285 @@
+"""`fit`: the best policy for an objective, honestly compared; and the guarantee."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frugal_core.errors import ConfigurationError, RecordingsError
+from frugal_core.learning.agreement_setting import agreement_setting
+from frugal_core.learning.cascade_path import CascadeSearch
+from frugal_core.learning.cross_validation import cross_validate
+from frugal_core.learning.fit import fit
+from frugal_core.learning.objective import Objective
+from frugal_core.learning.path import Family, Path
+from frugal_core.learning.recordings import Recordings
+from frugal_core.learning.setting import Setting
+from frugal_core.learning.singles import Singles
+from frugal_core.policies import Cascade, Policy, Single
+from frugal_core.scorers import Margin
+from recorded import simulated, write
+
+QUICK: Sequence[Family] = (Singles(), CascadeSearch(depth=2))
+
+
+def recorded_rows(rows: int = 400, models: int = 3, seed: int = 0, **extra: Any) -> list[dict[str, Any]]:
+    """A simulated setting as rows of a file."""
+    setting = simulated(rows, models, seed, texts=True)
+    return [
+        {
+            "dataset": "simulated",
+            "query_id": f"q{row}",
+            "model": name,
+            "split": "train" if row % 2 else "test",
+            "query": setting.queries[row],
+            "answer": setting.answers[row, place],
+            "correct": float(setting.correct[row, place]),
+            "margin": float(setting.score[row, place]),
+            "cost_usd": float(setting.cost[row, place]),
+            **extra,
+        }
+        for row in range(rows)
+        for place, name in enumerate(setting.models)
+    ]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> FilePath:
+    return write(tmp_path_factory.mktemp("recordings") / "answers.jsonl", recorded_rows())
+
+
+def live_cost_and_quality(policy: Policy, setting: Setting) -> tuple[float, float]:
+    """By driving the policy over recorded answers, with the recorded signal."""
+    from frugal_core.evaluation.replay import Replay
+    from frugal_core.learning.recorded_answers import RecordedSignal
+
+    inner = getattr(policy, "policy", policy)
+    if isinstance(inner, Cascade):
+        inner = Cascade(RecordedSignal(), inner.threshold, models=inner.models)
+    outcomes = Replay(setting, range(len(setting.models)), np.ones(len(setting.train), dtype=bool)).run(inner)
+    return float(outcomes.cost.mean()), float(outcomes.correct.mean())
+
+
+# Objectives
+
+
+def test_a_budget_is_kept_and_quality_bought_for_it(file: FilePath) -> None:
+    policy = fit(file, budget_usd=30.0, families=QUICK)
+    assert policy.family == "cascade"
+    cost, quality = live_cost_and_quality(policy, simulated(4000, seed=7, texts=True))
+    assert cost < 33
+    cheap = simulated(4000, seed=7).correct[:, 1].mean()
+    assert quality > cheap + 0.03
+
+
+def test_a_quality_is_reached_for_less_than_the_best_model_costs(file: FilePath) -> None:
+    policy = fit(file, quality=0.93, families=QUICK)
+    fresh = simulated(4000, seed=8, texts=True)
+    cost, quality = live_cost_and_quality(policy, fresh)
+    assert quality > 0.915
+    assert cost < 0.6 * fresh.cost[:, 2].mean()
+
+
+def test_without_an_objective_it_is_the_best_quality(file: FilePath) -> None:
+    policy = fit(file, families=QUICK)
+    assert policy.objective == "the best quality"
+    tried = [candidate for candidate in policy.candidates if candidate.reason is None]
+    assert max(tried, key=lambda c: c.quality or 0).family == policy.family
+
+
+def test_the_cheap_model_alone_is_a_candidate_and_wins_where_it_is_as_good() -> None:
+    rows = [{**row, "correct": 1.0} if row["model"] == "m0" else row for row in recorded_rows(200)]
+    policy = fit(recordings(rows), quality=0.97, families=QUICK)
+    assert policy.policy == Single("m0")
+    assert "single model" in policy.reason
+
+
+def test_a_budget_nobody_keeps_gets_the_cheapest_and_says_so(file: FilePath) -> None:
+    policy = fit(file, budget_usd=0.01, families=QUICK)
+    assert policy.policy == Single("m0")
+    assert "which it misses" in policy.reason
+
+
+def recordings(rows: Sequence[dict[str, Any]], tmp: FilePath | None = None) -> Recordings:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        return Recordings.read([write(FilePath(folder) / "rows.jsonl", rows)])[0]
+
+
+def test_what_a_family_cannot_learn_from_is_said_and_the_others_are_tried() -> None:
+    rows = [{name: value for name, value in row.items() if name != "margin"} for row in recorded_rows(100)]
+    policy = fit(recordings(rows))
+    reasons = {candidate.family: candidate.reason for candidate in policy.candidates}
+    assert "no signal was recorded" in str(reasons["cascade"])
+    assert reasons["single model"] is None
+
+
+def test_all_families_are_compared_by_default(file: FilePath) -> None:
+    policy = fit(file, budget_usd=30.0, folds=2)
+    assert [candidate.family for candidate in policy.candidates][:3] == [
+        "single model",
+        "cascade",
+        "cascade on a learned score",
+    ]
+    for candidate in policy.candidates:
+        assert candidate.reason is not None or (candidate.cost or 0) > 0
+        assert candidate.reason is not None or 0 < (candidate.quality_error or 0) < 0.05
+
+
+# Honesty of the comparison
+
+
+@dataclass(frozen=True)
+class Cheat:
+    """Remembers the best model of every query it has seen: perfect in sample, worthless beyond."""
+
+    name: str = "cheat"
+
+    def fit(self, setting: Setting) -> Path:
+        path = Singles().fit(setting)
+        return replace(path, family=self.name, quality=np.ones(len(path.cost)))
+
+
+def test_promises_do_not_count_only_answers_to_unseen_queries(file: FilePath) -> None:
+    policy = fit(file, quality=0.9, families=[Singles(), CascadeSearch(depth=2), Cheat()])
+    assert policy.family != "cheat"
+
+
+def test_every_query_is_answered_by_what_was_learned_without_it() -> None:
+    setting = simulated(60)
+    seen: list[set[str]] = []
+
+    @dataclass(frozen=True)
+    class Spy:
+        name: str = "spy"
+
+        def fit(self, setting: Setting) -> Path:
+            seen.append(set(map(str, setting.queries)))
+            return Singles().fit(setting)
+
+    named = replace(setting, queries=tuple(f"q{row}" for row in range(60)))
+    trial = cross_validate([Spy()], named, Objective("best"), folds=4)[0]
+    assert len(trial.cost) == 60
+    assert len(seen) == 4
+    assert all(len(part) == 45 for part in seen)
+    assert not set.intersection(*seen)
+
+
+# The guarantee
+
+
+def test_the_guarantee_holds_on_fresh_queries_in_nearly_all_runs() -> None:
+    """At 80% confidence ten of twelve would do; what is certified is far from the bound more often than not."""
+    fresh = simulated(1500, seed=99, texts=True)
+    kept = 0
+    for seed in range(12):
+        policy = fit(
+            recordings(recorded_rows(250, seed=seed)), max_disagreement=0.1, confidence=0.8, families=QUICK, folds=2, seed=seed
+        )
+        assert policy.guarantee is not None
+        judged = agreement_setting(fresh, 2)
+        _, agreement = live_cost_and_quality(policy, judged)
+        kept += agreement >= 0.9
+    assert kept >= 10
+
+
+def test_what_is_certified_is_cheaper_than_the_reference_and_stands_in_the_file(tmp_path: FilePath) -> None:
+    policy = fit(recordings(recorded_rows(600)), max_disagreement=0.1, families=QUICK)
+    assert policy.guarantee is not None
+    assert policy.guarantee.certified
+    fresh = simulated(4000, seed=5, texts=True)
+    cost, _ = live_cost_and_quality(policy, fresh)
+    assert cost < 0.8 * fresh.cost[:, 2].mean()
+    policy.save(tmp_path / "support.frugal")
+    loaded = Policy.load(tmp_path / "support.frugal")
+    assert loaded.guarantee == policy.guarantee  # type: ignore[attr-defined]
+    assert str(loaded) == str(policy)
+    assert loaded.version == policy.version
+    assert json.loads((tmp_path / "support.frugal").read_text())["object"]["guarantee"]["rows"] == 240
+
+
+@dataclass(frozen=True)
+class OnlyCheapest:
+    """Knows no better than the cheapest model."""
+
+    name: str = "cheapest"
+
+    def fit(self, setting: Setting) -> Path:
+        return replace(Singles().fit(setting), cost=np.ones(1), quality=np.ones(1), chosen=(0,))
+
+
+def test_where_nothing_passes_the_reference_is_served_and_it_says_so() -> None:
+    policy = fit(recordings(recorded_rows(200)), max_disagreement=0.05, families=[OnlyCheapest()])
+    assert policy.policy == Single("m2")
+    assert policy.family == "reference"
+    assert "Nothing cheaper is proved to differ from the reference at most 0.05" in str(policy)
+
+
+def test_too_few_rows_say_how_many_are_needed() -> None:
+    with pytest.raises(ConfigurationError, match=r"100 queries leave 40 for calibration.*takes 149\. Record at least 373"):
+        fit(recordings(recorded_rows(100)), max_disagreement=0.02, families=QUICK)
+
+
+def test_answers_may_be_compared_as_texts() -> None:
+    setting = simulated(50, texts=True)
+    by_text = agreement_setting(setting, 2, "exact")
+    same = setting.correct == setting.correct[:, [2]]
+    assert (by_text.correct == same).all()
+    by_label = agreement_setting(setting, 2)
+    assert (by_label.correct == (setting.correct >= setting.correct[:, [2]])).all()
+    assert (by_label.correct[:, 2] == 1).all()
+
+
+def test_texts_that_were_not_recorded_cannot_be_compared() -> None:
+    with pytest.raises(RecordingsError, match="answers of m0 were not recorded"):
+        agreement_setting(simulated(50), 2, "exact")
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"budget_usd": 1.0, "quality": 0.5}, "budget_usd and quality contradict each other"),
+        ({"budget_usd": 0}, "budget_usd=0 is out of range"),
+        ({"quality": 1.5}, "quality=1.5 is out of range"),
+        ({"max_disagreement": 0}, "max_disagreement=0 is out of range"),
+        ({"max_disagreement": 0.1, "confidence": 1}, "confidence=1 is out of range"),
+        ({"max_disagreement": 0.1, "reference": "gone"}, "reference='gone' is not among the recorded models: m0, m1, m2"),
+        ({"folds": 1}, "folds=1 is out of range"),
+        ({"dataset": "other"}, "has no dataset 'other'; it has simulated"),
+        ({"models": ["m0", "gone"]}, "has no model 'gone'"),
+    ],
+)
+def test_bad_arguments(file: FilePath, arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises((ConfigurationError, RecordingsError), match=says):
+        fit(file, **arguments)
+
+
+def test_several_datasets_must_be_told_apart(tmp_path: FilePath) -> None:
+    rows = [*recorded_rows(30), *({**row, "dataset": "second"} for row in recorded_rows(40, seed=1))]
+    path = write(tmp_path / "two.jsonl", rows)
+    with pytest.raises(RecordingsError, match=r"has 2 datasets \(simulated, second\)"):
+        fit(path)
+    assert fit(path, dataset="second", families=[Singles()]).family == "single model"
+
+
+def test_a_signal_nobody_can_measure_live_needs_its_scorer() -> None:
+    rows = [{**{k: v for k, v in row.items() if k != "margin"}, "p_top1": row["margin"] or 0.01} for row in recorded_rows(60)]
+    with pytest.raises(ConfigurationError, match=r"signal is 'p_top1'.*known \(it is for margin, logprobs\)"):
+        fit(recordings(rows))
+    policy = fit(recordings(rows), scorer=Margin(), families=[CascadeSearch(depth=2, scorer=Margin())])
+    assert policy.needs_logprobs
+
+
+def test_too_few_queries() -> None:
+    with pytest.raises(RecordingsError, match="19 queries are too few to learn from: record at least 20"):
+        fit(recordings(recorded_rows(19)))
