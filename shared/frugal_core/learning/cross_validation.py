@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from frugal_core.errors import ConfigurationError, RecordingsError
 from frugal_core.learning.columns import Floats
 from frugal_core.learning.logistic import folds_of
 from frugal_core.learning.objective import Objective
-from frugal_core.learning.path import Family
+from frugal_core.learning.path import Family, Path, Replayed
 from frugal_core.learning.setting import Setting
 
 
@@ -42,45 +43,65 @@ class Trial:
         return float(self.quality.mean())
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A family that learned from all folds but one, once for each.
+
+    Attributes:
+        family: Its name.
+        folds: Shape (queries,): the fold of each query.
+        paths: What it learned without each fold.
+        replayed: What that would have done on the fold.
+        reason: Why it could not learn; there are no paths then.
+    """
+
+    family: str
+    folds: npt.NDArray[np.int64]
+    paths: tuple[Path, ...] = ()
+    replayed: tuple[Replayed, ...] = ()
+    reason: str | None = None
+
+    def trial(self, objective: Objective) -> Trial:
+        """Each fold answered by the policy that was chosen for the objective without it, by what is expected of it."""
+        if self.reason is not None:
+            return Trial(self.family, np.empty(0), np.empty(0), self.reason)
+        cost, quality = np.zeros(len(self.folds)), np.zeros(len(self.folds))
+        for part, (path, replayed) in enumerate(zip(self.paths, self.replayed, strict=True)):
+            place, held = objective.place(path.cost, path.quality), self.folds == part
+            cost[held], quality[held] = replayed.cost[place], replayed.quality[place]
+        return Trial(self.family, cost, quality)
+
+
 def cross_validate(
     families: Sequence[Family],
     setting: Setting,
-    objective: Objective,
     folds: int = 5,
     progress: Callable[[str, int], None] = lambda family, fold: None,
-) -> list[Trial]:
-    """Let each family learn from all folds but one, choose for the objective, and answer the one left out.
+) -> list[Trained]:
+    """Let each family learn from all folds but one, for each fold.
 
     Args:
         families: The families.
         setting: The recordings.
-        objective: What a policy is chosen for, by what is expected of it.
         folds: How many parts the queries are dealt out to, at least 2.
         progress: Told the family's name and the fold before each is begun.
 
     Returns:
-        One trial per family, in the same order.
+        What each learned, in the same order.
     """
     parts = folds_of(range(len(setting.correct)), folds)
-    return [_trial(family, setting, objective, parts, progress) for family in families]
+    return [_trained(family, setting, parts, progress) for family in families]
 
 
-def _trial(
-    family: Family,
-    setting: Setting,
-    objective: Objective,
-    parts: np.ndarray[tuple[int], np.dtype[np.int64]],
-    progress: Callable[[str, int], None],
-) -> Trial:
-    cost, quality = np.zeros(len(parts)), np.zeros(len(parts))
+def _trained(family: Family, setting: Setting, parts: npt.NDArray[np.int64], progress: Callable[[str, int], None]) -> Trained:
+    paths, replayed = [], []
     for part in range(int(parts.max()) + 1):
         progress(family.name, part)
         held = parts == part
         try:
             path = family.fit(setting.rows(~held))
         except (ConfigurationError, RecordingsError) as error:
-            return Trial(family.name, np.empty(0), np.empty(0), str(error))
-        place = objective.place(path.cost, path.quality)
-        replayed = path.replay(setting.rows(held))
-        cost[held], quality[held] = replayed.cost[place], replayed.quality[place]
-    return Trial(family.name, cost, quality)
+            return Trained(family.name, parts, reason=str(error))
+        paths.append(path)
+        replayed.append(path.replay(setting.rows(held)))
+    return Trained(family.name, parts, tuple(paths), tuple(replayed))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,8 @@ import numpy as np
 from frugal_core.errors import ConfigurationError, RecordingsError
 from frugal_core.learning.agreement_setting import BY_LABELS, BY_TEXT, agreement_setting
 from frugal_core.learning.cascade_path import CascadeSearch
-from frugal_core.learning.cross_validation import Trial, cross_validate
+from frugal_core.learning.choice import Choice
+from frugal_core.learning.cross_validation import cross_validate
 from frugal_core.learning.guarantee import certify, rows_needed
 from frugal_core.learning.learned_cascade import LearnedCascade
 from frugal_core.learning.objective import Objective
@@ -23,7 +23,7 @@ from frugal_core.learning.recordings import Recordings
 from frugal_core.learning.setting import Setting, prepare
 from frugal_core.learning.singles import Singles
 from frugal_core.policies.base import Policy
-from frugal_core.policies.fitted import Candidate, Fitted
+from frugal_core.policies.fitted import Fitted
 from frugal_core.policies.single import Single
 from frugal_core.scorers.base import ScoreFunction
 from frugal_core.scorers.logprobs import MeanLogprob
@@ -41,9 +41,6 @@ STEPS = 50
 
 FEWEST = 20
 """Queries from which a policy may be learned."""
-
-_SLACK = {"budget": 0.03, "quality": 0.005, "best": 0.0}
-"""By how much a family may miss an objective in cross-validation and still count as keeping it: that is noise."""
 
 _SCORERS: Mapping[str, Callable[[], ScoreFunction]] = {"margin": Margin, "logprobs": MeanLogprob}
 """What measures a recorded signal live."""
@@ -115,7 +112,7 @@ def fit(
     best = _reference(setting, reference)
     if max_disagreement is None:
         return _fitted(setting, tried, objective, folds, _singles_note(setting, best))
-    return _guaranteed(setting, tried, best, compare, max_disagreement, confidence, folds, seed)
+    return guaranteed(setting, tried, best, compare, max_disagreement, confidence, folds, seed)
 
 
 def default_families(scorer: ScoreFunction | None, embed: Embed | None = None) -> list[Family]:
@@ -129,77 +126,21 @@ def default_families(scorer: ScoreFunction | None, embed: Embed | None = None) -
     return [Singles(), CascadeSearch(scorer=signal), LearnedCascade(signal, embed)]
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """The family that did best.
-
-    Attributes:
-        place: Its place among the families.
-        trials: All trials.
-    """
-
-    place: int
-    trials: Sequence[Trial]
-
-    @classmethod
-    def of(cls, trials: Sequence[Trial], objective: Objective) -> _Choice:
-        """By the objective, among those that keep it but for noise; the simplest of equals."""
-        places = [place for place, trial in enumerate(trials) if trial.reason is None]
-        cost = np.array([trials[place].mean_cost for place in places])
-        quality = np.array([trials[place].mean_quality for place in places])
-        slack = _SLACK[objective.kind]
-        keeping = [i for i in range(len(places)) if objective.kept(cost[i], quality[i], slack)]
-        if not keeping:
-            return cls(places[objective.place(cost, quality)], trials)
-        if objective.kind == "quality":
-            return cls(places[min(keeping, key=lambda i: (cost[i], -quality[i]))], trials)
-        return cls(places[max(keeping, key=lambda i: (quality[i], -cost[i]))], trials)
-
-    @property
-    def trial(self) -> Trial:
-        return self.trials[self.place]
-
-    def reason(self, objective: Objective, unit: str, word: str = "quality") -> str:
-        """Why it was chosen."""
-        said = f"{self.trial.family}: {word} {self.trial.mean_quality:.4f} at {self.trial.mean_cost:.4g}"
-        others = [
-            f"{trial.family} {trial.mean_quality:.4f} at {trial.mean_cost:.4g}"
-            for place, trial in enumerate(self.trials)
-            if trial.reason is None and place != self.place
-        ]
-        beside = f"; in comparison: {', '.join(others)}" if others else ""
-        kept = objective.kept(self.trial.mean_cost, self.trial.mean_quality, _SLACK[objective.kind])
-        missed = "" if kept else ", which it misses"
-        return f"Chosen for {objective}{missed}: {said} ({unit}), on queries that taught it nothing{beside}."
-
-    @property
-    def candidates(self) -> list[Candidate]:
-        return [_candidate(trial) for trial in self.trials]
-
-
-def _candidate(trial: Trial) -> Candidate:
-    if trial.reason is not None:
-        return Candidate(trial.family, reason=trial.reason)
-    root = math.sqrt(len(trial.cost))
-    errors = (float(trial.cost.std()) / root, float(trial.quality.std()) / root)
-    return Candidate(trial.family, trial.mean_cost, trial.mean_quality, *errors)
-
-
 def _fitted(setting: Setting, families: Sequence[Family], objective: Objective, folds: int, note: str) -> Fitted:
-    choice = _Choice.of(cross_validate(families, setting, objective, folds), objective)
+    choice = Choice.of(cross_validate(families, setting, folds), objective)
     path = families[choice.place].fit(setting)
     policy = path.policy(objective.place(path.cost, path.quality))
     return Fitted(
         policy,
         choice.trial.family,
         str(objective),
-        choice.reason(objective, setting.unit),
+        choice.reason(setting.unit),
         choice.candidates,
         notes=(note, *setting.notes),
     )
 
 
-def _guaranteed(
+def guaranteed(
     setting: Setting,
     families: Sequence[Family],
     reference: int,
@@ -209,6 +150,12 @@ def _guaranteed(
     folds: int,
     seed: int,
 ) -> Fitted:
+    """What `fit` does under a guarantee, on recordings made ready.
+
+    Raises:
+        ConfigurationError: There are too few queries for it; the message says how many it takes.
+        RecordingsError: No family can be learned.
+    """
     rows = len(setting.correct)
     kept = round(CALIBRATED * rows)
     needed = rows_needed(max_disagreement, confidence)
@@ -223,7 +170,7 @@ def _guaranteed(
     calibrating[np.random.default_rng(seed).permutation(rows)[:kept]] = True
     learning = judged.rows(~calibrating)
     objective = Objective("quality", 1 - max_disagreement)
-    choice = _Choice.of(cross_validate(families, learning, objective, folds), objective)
+    choice = Choice.of(cross_validate(families, learning, folds), objective)
     path = families[choice.place].fit(learning)
     places = _walk(path.cost, path.quality)
     losses = np.clip(1 - path.replay(judged.rows(calibrating)).quality[places], 0.0, 1.0)
@@ -242,7 +189,7 @@ def _guaranteed(
         policy,
         path.family if guarantee.certified else "reference",
         asked,
-        choice.reason(objective, setting.unit, "agreement"),
+        choice.reason(setting.unit, "agreement"),
         choice.candidates,
         guarantee,
         notes,

@@ -14,6 +14,7 @@ import pytest
 from frugal_core.errors import ConfigurationError, RecordingsError
 from frugal_core.learning.agreement_setting import agreement_setting
 from frugal_core.learning.cascade_path import CascadeSearch
+from frugal_core.learning.choice import Chosen
 from frugal_core.learning.cross_validation import cross_validate
 from frugal_core.learning.fit import fit
 from frugal_core.learning.objective import Objective
@@ -23,6 +24,7 @@ from frugal_core.learning.setting import Setting
 from frugal_core.learning.singles import Singles
 from frugal_core.policies import Cascade, Policy, Single
 from frugal_core.scorers import Margin
+from paths import check_path, check_replay
 from recorded import simulated, write
 
 QUICK: Sequence[Family] = (Singles(), CascadeSearch(depth=2))
@@ -103,7 +105,7 @@ def test_the_cheap_model_alone_is_a_candidate_and_wins_where_it_is_as_good() -> 
 def test_a_budget_nobody_keeps_gets_the_cheapest_and_says_so(file: FilePath) -> None:
     policy = fit(file, budget_usd=0.01, families=QUICK)
     assert policy.policy == Single("m0")
-    assert "which it misses" in policy.reason
+    assert "which none keeps" in policy.reason
 
 
 def recordings(rows: Sequence[dict[str, Any]], tmp: FilePath | None = None) -> Recordings:
@@ -165,7 +167,7 @@ def test_every_query_is_answered_by_what_was_learned_without_it() -> None:
             return Singles().fit(setting)
 
     named = replace(setting, queries=tuple(f"q{row}" for row in range(60)))
-    trial = cross_validate([Spy()], named, Objective("best"), folds=4)[0]
+    trial = cross_validate([Spy()], named, folds=4)[0].trial(Objective("best"))
     assert len(trial.cost) == 60
     assert len(seen) == 4
     assert all(len(part) == 45 for part in seen)
@@ -283,3 +285,21 @@ def test_a_signal_nobody_can_measure_live_needs_its_scorer() -> None:
 def test_too_few_queries() -> None:
     with pytest.raises(RecordingsError, match="19 queries are too few to learn from: record at least 20"):
         fit(recordings(recorded_rows(19)))
+
+
+# What it chooses at every budget
+
+
+def test_the_path_of_all_budgets_is_what_fit_chooses_for_each() -> None:
+    setting = simulated(200, texts=True)
+    path = Chosen(tuple(QUICK), folds=3).fit(setting)
+    check_path(path)
+    check_replay(path, simulated(40, seed=3, texts=True), [0, len(path.cost) // 2, len(path.cost) - 1])
+    rows = recordings(recorded_rows(200))
+    for place in (0, len(path.cost) // 2, len(path.cost) - 1):
+        chosen = fit(rows, budget_usd=float(path.cost[place]) * 1.000001, families=QUICK, folds=3, scorer=Margin())
+        assert _plain(chosen.policy) == _plain(path.policy(place))
+
+
+def _plain(policy: Policy) -> Any:
+    return (policy.models, policy.threshold) if isinstance(policy, Cascade) else policy
