@@ -71,6 +71,16 @@ def numeric(one: str, other: str) -> bool:
     return amounts[0] is not None and amounts[1] is not None and amounts[0][0] == amounts[1][0]
 
 
+def amounts(text: str) -> frozenset[Decimal]:
+    """All numbers in a text, whatever their order, units and form. Numbers in words are none.
+
+    >>> sorted(amounts("It cost $1,200.50 in 2019, and 0.5 on 2019-12-03."))
+    [Decimal('0.5'), Decimal('3'), Decimal('12'), Decimal('1200.50'), Decimal('2019')]
+    """
+    found = (_amount(written) for written in _LAST.findall(_folded(text)))
+    return frozenset(amount[0] for amount in found if amount is not None)
+
+
 NAMED: Mapping[str, SameText] = MappingProxyType({"exact": exact, "normalised": normalised, "numeric": numeric})
 """The ways to compare texts that have a name."""
 
@@ -95,6 +105,16 @@ def agree(one: Answer, other: Answer, same: Same) -> bool:
     >>> agree(Answer("It is 7.", parsed={"n": 7}), Answer("", parsed={"n": 7.0}), "exact")
     True
     """
+    beyond_text = agree_beyond_text(one, other)
+    return bool((NAMED[same] if isinstance(same, str) else same)(one.text, other.text)) if beyond_text is None else beyond_text
+
+
+def agree_beyond_text(one: Answer, other: Answer) -> bool | None:
+    """As `agree`, of structured values and tool calls; `None` where there are neither, so that their texts decide.
+
+    >>> agree_beyond_text(Answer("Rome"), Answer("Paris")) is None
+    True
+    """
     if any(answer.parsing_error or any(call.error for call in answer.tool_calls) for answer in (one, other)):
         return False
     if one.parsed is not None or other.parsed is not None:
@@ -102,7 +122,7 @@ def agree(one: Answer, other: Answer, same: Same) -> bool:
     if one.tool_calls or other.tool_calls:
         wanted = [[(call.name, dict(call.args)) for call in answer.tool_calls] for answer in (one, other)]
         return wanted[0] == wanted[1]
-    return bool((NAMED[same] if isinstance(same, str) else same)(one.text, other.text))
+    return None
 
 
 def _folded(text: str) -> str:

@@ -1,21 +1,72 @@
 """Saves learned and configured objects as plain JSON. Never pickle: a policy file can be reviewed, diffed and trusted.
 
 A class joins by `@saveable("kind")`; it is written as `{"kind": …}` plus what its `state()` returns and read back by
-`from_state()`. Dataclasses get both for free from their fields.
+`from_state()`. Dataclasses get both for free from their fields. A class of this package also gets a place in `MODULES`, so
+that its objects can be read before anything has imported it; a file itself names no module and imports nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from frugal_core.errors import ConfigurationError
 
 FORMAT = 1
 """Version of the file format."""
+
+MODULES: Mapping[str, str] = MappingProxyType(
+    {
+        "agreement": "scorers.agreement",
+        "both": "scorers.base",
+        "budgeted_threshold": "policies.budgeted",
+        "calibrated": "scorers.calibrated",
+        "calibration": "learning.calibration",
+        "candidate": "policies.fitted",
+        "cascade": "policies.cascade",
+        "cascade_router": "policies.cascade_router",
+        "cross_encoder": "scorers.cross_encoder",
+        "e_process": "learning.eprocess",
+        "either": "scorers.base",
+        "estimates": "policies.estimates",
+        "factorisation_predictor": "predictors.factorisation",
+        "fitted": "policies.fitted",
+        "fixed_threshold": "policies.thresholds",
+        "frontier": "learning.frontier",
+        "frontier_point": "learning.frontier",
+        "gains": "policies.gains",
+        "guarantee": "learning.guarantee",
+        "hopeless": "policies.hopeless",
+        "hybrid_predictor": "predictors.hybrid",
+        "learned_scorer": "scorers.learned",
+        "logistic": "learning.logistic",
+        "logprob_quantile": "scorers.logprobs",
+        "margin": "scorers.margin",
+        "mean_logprob": "scorers.logprobs",
+        "min_logprob": "scorers.logprobs",
+        "neighbour_predictor": "predictors.neighbours",
+        "or_else": "scorers.base",
+        "performance_predictor": "predictors.performance",
+        "query_view": "predictors.view",
+        "random_predictor": "predictors.random",
+        "random_router": "policies.random_router",
+        "recorded_signal": "learning.recorded_answers",
+        "router": "policies.router",
+        "schema_valid": "scorers.schema",
+        "self_consistency": "scorers.consistency",
+        "self_verification": "scorers.verification",
+        "single": "policies.single",
+        "standard": "predictors.standard",
+        "table": "predictors.table",
+        "word_directions": "predictors.words",
+    }
+)
+"""Where in this package each kind is at home."""
 
 T = TypeVar("T", bound=type)
 _KINDS: dict[str, type] = {}
@@ -60,10 +111,7 @@ def decode(data: Any) -> Any:
         parts = {name: decode(part) for name, part in data.items() if name != "kind"}
         if "kind" not in data:
             return parts
-        cls = _KINDS.get(str(data["kind"]))
-        if cls is None:
-            known = ", ".join(sorted(_KINDS))
-            raise ConfigurationError(f"Unknown kind {data['kind']!r} in a saved policy; this version knows {known}.")
+        cls = _class(data["kind"])
         try:
             return cls.from_state(parts) if hasattr(cls, "from_state") else cls(**parts)
         except TypeError as error:
@@ -100,6 +148,20 @@ def load(path: str | Path) -> Any:
             f"{str(path)!r} has format {data['frugal']!r}, this version reads {FORMAT}. Upgrade langchain-frugal."
         )
     return decode(data["object"])
+
+
+def _class(kind: Any) -> Any:
+    """The class of a kind, imported where it is one of this package's own."""
+    name = str(kind)
+    if name not in _KINDS and name in MODULES:
+        importlib.import_module(f"frugal_core.{MODULES[name]}")
+    if name not in _KINDS:
+        known = ", ".join(sorted({*_KINDS, *MODULES}))
+        raise ConfigurationError(
+            f"Unknown kind {kind!r} in a saved policy; this version knows {known}. If it is a class of your own, import its "
+            "module first; else upgrade langchain-frugal."
+        )
+    return _KINDS[name]
 
 
 def _state(value: Any) -> Mapping[str, Any]:

@@ -187,7 +187,8 @@ class Call:
         tier: Index of the model in `query.tiers`.
         query: What to ask.
         purpose: `"answer"` when the reply may be served, `"score"` when it only helps to decide.
-        n: How many samples to draw.
+        n: How many samples to draw. When one fails the call fails, and what the others cost is unknown: to have each charged
+            by itself, yield calls of one sample, as `frugal_core.scorers.sampling.draw` does.
         temperature: Sampling temperature; `None` leaves the model's own.
         final: Nothing further is decided on this answer, so a streaming adapter may pass it through live.
     """

@@ -23,6 +23,7 @@ MANY = 500
 
 _FEWEST = 10
 _PENALTY = 0.1
+_MANY_FALLS = 0.1
 
 
 @saveable("calibration")
@@ -141,7 +142,9 @@ def transformed(p: npt.ArrayLike, form: Form = "one_sided") -> Floats:
 
 
 def isotonic(values: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Floats:
-    """The non-decreasing sequence of least weighted squared distance: adjacent violators are pooled, whole runs at a time.
+    """The non-decreasing sequence of least weighted squared distance: adjacent violators are pooled.
+
+    Whole runs are pooled at a time while that pools many; what is left is pooled one by one, on a stack. Time grows linearly.
 
     Args:
         values: Shape (n,).
@@ -157,11 +160,27 @@ def isotonic(values: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> Flo
     sizes = np.ones(len(means)) if weights is None else np.asarray(weights, dtype=float)
     totals, counts = means * sizes, np.ones(len(means), dtype=np.int64)
     while (falls := means[1:] <= means[:-1]).any():
+        if falls.mean() < _MANY_FALLS:
+            means, counts = _pooled(totals, sizes, counts)
+            break
         starts = np.flatnonzero(np.concatenate([[True], ~falls]))
         totals, sizes, counts = (np.add.reduceat(column, starts) for column in (totals, sizes, counts))
         means = totals / sizes
     result: Floats = np.repeat(means, counts)
     return result
+
+
+def _pooled(totals: Floats, sizes: Floats, counts: npt.NDArray[np.int64]) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Means and lengths of the blocks that are left once none falls behind its neighbour."""
+    blocks: list[tuple[float, float, float, int]] = []
+    for total, size, count in zip(totals.tolist(), sizes.tolist(), counts.tolist(), strict=True):
+        mean = total / size
+        while blocks and mean <= blocks[-1][0]:
+            _, before, weight, length = blocks.pop()
+            total, size, count = total + before, size + weight, count + length
+            mean = total / size
+        blocks.append((mean, total, size, count))
+    return np.array([block[0] for block in blocks]), np.array([block[3] for block in blocks], dtype=np.int64)
 
 
 def brier(probability: npt.ArrayLike, correct: npt.ArrayLike) -> float:

@@ -17,7 +17,7 @@ from frugal_core.types import Usage
 USD = "USD per query"
 RELATIVE = "model size (B parameters) per query"
 
-_WITH_THE_ANSWER = frozenset({"margin", "p_top1", "logprobs", "votes"})
+_WITH_THE_ANSWER = frozenset({"margin", "p_top1", "logprobs"})
 """Signals that come with the answer, at no further call."""
 
 
@@ -47,9 +47,9 @@ def find_costs(recordings: Recordings, signal: str | None, sizes: Mapping[str, f
     """Costs of all answers, from the source that knows most models; among equals from the more exact one.
 
     In order: `cost_answer_usd` (a cascade then also pays `cost_usd - cost_answer_usd` for every answer that it scores by a
-    signal that takes a call of its own), `cost_usd`, list price x recorded tokens, list price x tokens counted in the
-    recorded texts (unless the user gave sizes), and the models' sizes, times the number of samples that an answer was
-    drawn from.
+    signal that takes calls of its own, as votes of further samples do), `cost_usd`, list price x recorded tokens, list price x
+    tokens counted in the recorded texts (unless the user gave sizes), and the models' sizes, times the number of samples that
+    an answer was drawn from.
 
     Args:
         recordings: The answers.

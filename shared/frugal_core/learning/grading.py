@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from frugal_core.errors import RecordingsError
 from frugal_core.learning.labels import Comparison, Grade, grader
 from frugal_core.learning.lines import read_objects
+from frugal_core.learning.parquet import is_parquet, read_rows, write_rows
 from frugal_core.learning.row_file import RowFile, written_line
 
 Cell: TypeAlias = tuple[str, str, str]
@@ -33,7 +34,7 @@ def grade(
     has graded is kept.
 
     Args:
-        path: The file, one JSON object per query and model, gzip or not.
+        path: The file, one JSON object per query and model, gzip or not, or Parquet.
         labels: `"exact"`, `"normalised"`, `"numeric"`, or a function `(query, answer, reference) -> score in [0, 1]`.
         reference_model: Name of the model whose answers are the standard where no right answer is known; `None` leaves such
             rows ungraded.
@@ -48,7 +49,11 @@ def grade(
         Exception: Whatever the function raised.
     """
     path, compare = Path(path), grader(labels)
-    if path.suffix == ".gz":
+    if is_parquet(path):
+        graded_rows, count, fault = _graded(list(read_rows(path)), compare, reference_model, again, path)
+        if count:
+            write_rows(graded_rows, path)
+    elif path.suffix == ".gz":
         rows = [row for _, row in read_objects(path)]
         graded_rows, count, fault = _graded(rows, compare, reference_model, again, path)
         beside = path.with_name(f"{path.name}.new")

@@ -1,4 +1,4 @@
-"""Reads files of JSON objects, one per line, gzip or not, and says precisely what is wrong with a broken one."""
+"""Reads files of JSON objects, one per line, gzip or not, or Parquet, and says what is wrong with a broken one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from frugal_core.errors import RecordingsError
+from frugal_core.learning.parquet import is_parquet, read_rows
 
 _GZIP = b"\x1f\x8b"
 _SHOWN = 60
@@ -19,17 +20,23 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The objects of a file with their line numbers, which begin at 1. Blank lines are passed over.
 
     Args:
-        path: A file of one JSON object per line, UTF-8, compressed by gzip or not (its first bytes tell, not its name).
+        path: A file of one JSON object per line, UTF-8, compressed by gzip or not, or a Parquet file, whose rows count as lines
+            (its first bytes tell, not its name).
 
     Raises:
         RecordingsError: The file cannot be opened, is empty or cut off, or a line is no JSON object.
+        ConfigurationError: It is a Parquet file, and pyarrow is not installed.
     """
     number = 0
     try:
-        with _open(path) as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield number, _object(path, number, line)
+        if is_parquet(path):
+            for number, row in enumerate(read_rows(path), 1):
+                yield number, row
+        else:
+            with _open(path) as lines:
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        yield number, _object(path, number, line)
     except EOFError as error:
         raise RecordingsError(f"{path}: the gzip file is cut off after row {number}. Copy it again.") from error
     except (gzip.BadGzipFile, zlib.error) as error:

@@ -66,7 +66,7 @@ class Recordings:
 
     @classmethod
     def read(cls, paths: Iterable[str | Path], columns: Sequence[str] = ()) -> list[Recordings]:
-        """Read files of the tidy format: one JSON object per query and model, gzip or not.
+        """Read files of the tidy format: one JSON object per query and model, gzip or not, or Parquet with the same columns.
 
         A dataset may span several files, and a file may hold several datasets.
 

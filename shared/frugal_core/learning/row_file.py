@@ -12,6 +12,7 @@ from typing import Any
 
 from frugal_core.errors import RecordingsError
 from frugal_core.learning.lines import read_objects
+from frugal_core.learning.parquet import is_parquet
 
 _GZIP = b"\x1f\x8b"
 _NEWLINE = b"\n"
@@ -39,6 +40,11 @@ class RowFile:
         self.path = path
         if path.suffix == ".gz" or _starts_compressed(path):
             raise RecordingsError(f"{path}: is compressed, and nothing can be appended to it. Record into a plain .jsonl file.")
+        if path.suffix == ".parquet" or is_parquet(path):
+            raise RecordingsError(
+                f"{path}: is a Parquet file, and nothing can be appended to it. Record into a .jsonl file, and convert that by "
+                "frugal_core.learning.parquet."
+            )
         try:
             self._file = self._opened(path)
         except OSError as error:
@@ -71,6 +77,11 @@ class RowFile:
         self.close()
         beside.replace(self.path)
         self._file = self._opened(self.path)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was let go of."""
+        return bool(self._file.closed)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -4,6 +4,7 @@ from frugal_core.scorers.agreement import Agreement
 from frugal_core.scorers.base import Both, Either, OrElse, Scorer
 from frugal_core.scorers.calibrated import Calibrated
 from frugal_core.scorers.consistency import SelfConsistency
+from frugal_core.scorers.cross_encoder import CrossEncoderScorer
 from frugal_core.scorers.learned import LearnedScorer
 from frugal_core.scorers.logprobs import LogprobQuantile, MeanLogprob, MinLogprob
 from frugal_core.scorers.margin import Margin
@@ -15,6 +16,7 @@ __all__ = [
     "Agreement",
     "Both",
     "Calibrated",
+    "CrossEncoderScorer",
     "Either",
     "LearnedScorer",
     "LogprobQuantile",

@@ -210,7 +210,7 @@ def _charged(scoring: Scoring, trace: Trace) -> Scoring:
             try:
                 answer = yield replace(call, purpose="score", final=False)
             except Exception as error:
-                trace.failed(call.tier, error)
+                trace.failed(call.tier, error, call.n)
                 call = scoring.throw(error)
             else:
                 trace.answered(answer, "sample", accepted=False)

@@ -107,3 +107,10 @@ def graded_rows(
     if wrong:
         raise ConfigurationError(f"correct has {wrong[0]!r}: grade from 0 (wrong) to 1 (right), None where nobody did.")
     return list(zip(queries, answers, labels, strict=True))
+
+
+def groups_of(queries: Sequence[Query]) -> list[int]:
+    """A number for each query, equal for those that ask the same: they belong into one part in cross-validation."""
+    places: dict[tuple[object, ...], int] = {}
+    asked = ((query.system, tuple((turn.role, turn.text) for turn in query.messages)) for query in queries)
+    return [places.setdefault(key, len(places)) for key in asked]

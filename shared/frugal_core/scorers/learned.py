@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from frugal_core.errors import ConfigurationError, ScorerError
 from frugal_core.saving import saveable
 from frugal_core.scorers.base import ScoreFunction, Scorer, needs_logprobs
-from frugal_core.scorers.features import QUANTILES, feature_names, features_of, graded_rows, model_name
+from frugal_core.scorers.features import QUANTILES, feature_names, features_of, graded_rows, groups_of, model_name
 from frugal_core.scorers.margin import Margin
 from frugal_core.types import Answer, Query
 
@@ -258,8 +258,6 @@ class _Rows:
         names = {model_name(query, answer) for query, answer, _ in rows} - {None}
         models = tuple(sorted(map(str, names))) if len(names) > 1 else ()
         looked = [features_of(query, answer, signals, models) for query, answer, _ in rows]
-        places: dict[Any, int] = {}
-        asked = [(query.system, tuple((turn.role, turn.text) for turn in query.messages)) for query, _, _ in rows]
         return cls(
             signals,
             models,
@@ -268,7 +266,7 @@ class _Rows:
             np.array([known for _, known in looked], dtype=bool).reshape(len(rows), len(signals) + 1),
             _embedded(rows, embed),
             np.array([label for _, _, label in rows], dtype=float),
-            np.array([places.setdefault(key, len(places)) for key in asked], dtype=np.int64),
+            np.array(groups_of(queries), dtype=np.int64),
         )
 
     def fit(self, chosen: Any, penalty: float | None) -> LearnedScorer:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from frugal_core.errors import ConfigurationError
 from frugal_core.saving import saveable
 from frugal_core.scorers.base import Scorer, Scoring
-from frugal_core.scorers.logprobs import probability
 from frugal_core.scorers.sampling import check_draws, further
+from frugal_core.scorers.yes_no import meaning, p_yes
 from frugal_core.types import Answer, Call, Message, Query
 
 P_TRUE = """Question:
@@ -32,9 +32,6 @@ Does the answer follow from what was given, and is it correct? Reply with one wo
 """Asks whether an answer follows from its context, as AutoMix does (Aggarwal et al. 2023, arXiv 2310.12963)."""
 
 _PLACE = re.compile(r"\{(question|answer)\}")
-_WORD = re.compile(r"[^\W\d_]+")
-_YES, _NO = ("yes", "true", "correct", "right"), ("no", "not", "false", "incorrect", "wrong")
-_MEANT = 0.5
 
 
 @saveable("self_verification")
@@ -89,38 +86,16 @@ class SelfVerification(Scorer):
         asked = Query((Message("user", text),), query.tiers, query.reference)
         call = Call(answer.tier, asked, "score", temperature=None if self.k == 1 else self.temperature)
         first = yield call
-        told = _p_yes(first) if self.logprobs else None
+        told = p_yes(first) if self.logprobs else None
         if told is not None:
             return told
         replies = [first, *(yield from further(call, self.k - 1))]
-        said = [_meaning(reply.text) for reply in replies]
+        said = [meaning(reply.text) for reply in replies]
         return None if all(word is None for word in said) else said.count(True) / self.k
 
 
 AUTOMIX = SelfVerification(ENTAILMENT, k=8, logprobs=False)
 """AutoMix's self-verification: the share of 8 sampled checks that find the answer entailed."""
-
-
-def _p_yes(reply: Answer) -> float | None:
-    """Probability of "yes" as the first word; `None` without log-probabilities, or where the model speaks of something else."""
-    token = next((token for token in reply.logprobs if _WORD.search(token.token)), None)
-    if token is None:
-        return None
-    yes = no = 0.0
-    for name, logprob in {token.token: token.logprob, **dict(token.top)}.items():
-        p = probability(logprob)
-        if p is None:
-            return None
-        word = _meaning(name)
-        yes, no = yes + p * (word is True), no + p * (word is False)
-    return min(1.0, yes) if yes + no >= _MEANT else None
-
-
-def _meaning(text: str) -> bool | None:
-    """Whether the first word means yes or no; `None` when it is neither."""
-    found = _WORD.search(text)
-    word = found[0].casefold() if found else ""
-    return word in _YES if word in _YES or word in _NO else None
 
 
 def _question(query: Query) -> str:

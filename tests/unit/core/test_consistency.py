@@ -84,6 +84,20 @@ def test_a_sample_that_fails_is_no_agreement_and_what_came_is_charged() -> None:
     assert reasons(decision) == "sample failed unsure last_tier"
 
 
+@pytest.mark.parametrize(("n", "cost"), [(1, 11.0), (3, None)])
+def test_samples_drawn_in_one_call_that_failed_are_never_free(n: int, cost: float | None) -> None:
+    """A provider that refuses a call charges nothing for it, but maybe for the samples before."""
+    refused = OSError()
+    refused.status_code = 429  # type: ignore[attr-defined]
+
+    def drawing(query: Any, answer: Answer) -> Any:
+        yield Call(answer.tier, query, "score", n=n)
+
+    decision, _ = sampled(drawing, says("a"), refused)
+    assert reasons(decision) == "failed no_signal last_tier"
+    assert decision.cost_usd == cost
+
+
 def test_when_the_first_sample_fails_nothing_more_is_asked() -> None:
     decision, calls = sampled(SelfConsistency(5), says("a"), ValueError("temperature is not supported"))
     assert reasons(decision) == "failed no_signal last_tier"

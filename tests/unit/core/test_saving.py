@@ -125,7 +125,7 @@ def test_a_subclass_is_not_saved_as_what_it_is_not(tmp_path: Path) -> None:
             b'{"frugal": 1, "object": {"kind": "single", "tier": 0, "mood": "good"}}',
             "A saved 'single' does not fit this version",
         ),
-        (b'{"frugal": 1, "object": {"kind": "single", "tier": "best"}}', "tier='best' is not the index of a model"),
+        (b'{"frugal": 1, "object": {"kind": "single", "tier": 1.5}}', "tier=1.5 is not the index of a model"),
         (b'{"frugal": 1, "object": {"kind": "budgeted_threshold", "rate": 1}}', "A saved 'budgeted_threshold' does not fit"),
         (b'{"frugal": 1, "object": {"kind": "random_router"}}', "A saved 'random_router' does not fit this version"),
         (b'{"frugal": 1, "object": {"kind": "cascade", "threshold": 7}}', "threshold=7 is out of range"),

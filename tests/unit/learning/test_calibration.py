@@ -44,6 +44,39 @@ def test_pooling_by_hand():
     assert isotonic([]).tolist() == []
 
 
+def in_passes(values, weights):
+    """Pools whole runs that do not rise, pass by pass, until all rise."""
+    totals, sizes, counts = values * weights, weights, np.ones(len(values), dtype=int)
+    while (falls := (totals / sizes)[1:] <= (totals / sizes)[:-1]).any():
+        starts = np.flatnonzero(np.concatenate([[True], ~falls]))
+        totals, sizes, counts = (np.add.reduceat(column, starts) for column in (totals, sizes, counts))
+    return np.repeat(totals / sizes, counts)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-8, 8), st.sampled_from([0.5, 1.0, 2.0, 8.0])), min_size=1, max_size=80),
+    st.sampled_from([0.0, 0.05, 0.5]),
+)
+def test_isotonic_is_the_same_in_passes(rows, rise):
+    """Also where few neighbours fall, so that they are pooled one by one."""
+    values, weights = np.array(rows, dtype=float).T
+    values = values + rise * np.arange(len(values)) * 16
+    assert isotonic(values, weights).tolist() == pytest.approx(in_passes(values, weights).tolist(), abs=1e-9)
+
+
+def test_isotonic_where_each_pass_would_pool_but_one():
+    """A long rise that one low value at its end pulls down, step by step: quadratic in passes."""
+    n = 300_000
+    fitted = isotonic(np.append(np.sqrt(np.linspace(0, 1, n)), -1e6))
+    assert np.ptp(fitted) == 0
+    assert fitted[0] == pytest.approx((np.sqrt(np.linspace(0, 1, n)).sum() - 1e6) / (n + 1))
+    fitted = isotonic(np.append(np.sqrt(np.linspace(0, 1, n)), 0.5))
+    assert (np.diff(fitted) >= 0).all()
+    last = np.flatnonzero(fitted == fitted[-1])
+    assert fitted[-1] == pytest.approx(np.append(np.sqrt(np.linspace(0, 1, n)), 0.5)[last].mean())
+    assert 0 < last[0] < n
+
+
 def test_the_transforms_are_the_published_ones():
     p = np.array([0.0, 0.3, 0.5, 0.7, 1.0])
     one, two = transformed(p), transformed(p, "two_sided")
