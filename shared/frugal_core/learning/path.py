@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,18 @@ class Path(ABC):
     @abstractmethod
     def policy(self, place: int) -> Policy:
         """One of the policies, ready to serve."""
+
+
+@runtime_checkable
+class Estimating(Protocol):
+    """A path that learned how likely each answer is right."""
+
+    def probabilities(self, setting: Setting) -> Floats:
+        """P(right) of recorded answers of the same models.
+
+        Returns:
+            Shape (queries, models); NaN where there is no saying.
+        """
 
 
 class Family(Protocol):

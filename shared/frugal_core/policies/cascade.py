@@ -13,12 +13,13 @@ from frugal_core.errors import ConfigurationError, ScorerError
 from frugal_core.policies.base import Policy
 from frugal_core.policies.budgeted import BudgetedThreshold
 from frugal_core.policies.failures import EscalateOn, escalation_rule, recoverable
+from frugal_core.policies.flaws import flaw_of
+from frugal_core.policies.obstacles import obstacles_of
 from frugal_core.policies.places import places_of
 from frugal_core.policies.thresholds import Threshold, Verdict, as_threshold
 from frugal_core.saving import saveable
 from frugal_core.scorers.base import ScoreFunction, evaluate, needs_logprobs
 from frugal_core.scorers.margin import Margin
-from frugal_core.tokens import fits
 from frugal_core.types import Answer, Call, Query, Tier
 
 OnMissing = Literal["escalate", "accept", "raise"]
@@ -134,7 +135,7 @@ class Cascade(Policy):
             accepted, reserved = yield from self._consider(query, answer, earlier, (judged, placed, following), trace)
             if accepted:
                 break
-            if _flaw(answer) is None:
+            if flaw_of(answer) is None:
                 earlier = (*earlier, answer)
         return trace.close(answer)
 
@@ -143,7 +144,7 @@ class Cascade(Policy):
     ) -> Generator[Call, Answer, tuple[bool, float]]:
         """Whether to serve `answer`; else the USD set aside for the next tier. `case` is what the threshold is asked about."""
         judged, placed, following = case
-        flaw = _flaw(answer)
+        flaw = flaw_of(answer)
         if flaw is not None:
             verdict = self.threshold.forced(judged, placed, following)
             kept = verdict is not None and verdict.accept
@@ -169,35 +170,11 @@ class Cascade(Policy):
 
 def _obstacles(query: Query) -> list[Reason | None]:
     """Why each tier cannot be asked. If none could, the last one is asked all the same: its provider's error says it best."""
-    obstacles: list[Reason | None] = [
-        None if tier.context_window is None and tier.supports_tools and tier.supports_schema else _obstacle(query, tier)
-        for tier in query.tiers
-    ]
+    obstacles = obstacles_of(query)
     if None not in obstacles:
         obstacles[-1] = None
     return obstacles
 
 
-def _obstacle(query: Query, tier: Tier) -> Reason | None:
-    if query.tools and not tier.supports_tools:
-        return "no_tools"
-    if query.response_format is not None and not tier.supports_schema:
-        return "no_schema"
-    return None if tier.context_window is None or fits(query, tier) else "too_long"
-
-
 def _next(obstacles: Sequence[Reason | None], tier: int) -> int:
     return obstacles.index(None, tier + 1)
-
-
-def _flaw(answer: Answer) -> Reason | None:
-    """Why an answer is unusable whatever its score."""
-    if answer.finish_reason == "length":
-        return "truncated"
-    if answer.finish_reason == "content_filter":
-        return "filtered"
-    if answer.parsing_error is not None:
-        return "invalid"
-    if not answer.tool_calls and answer.parsed is None and not answer.text.strip():
-        return "empty"
-    return None
