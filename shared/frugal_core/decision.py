@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
@@ -31,6 +31,7 @@ Reason = Literal[
     "no_schema",  # skipped without a call: the model gives no structured output
     "sample",  # a call that only helped to score another answer
     "cached",  # answered from the cache
+    "audit_alarm",  # an audit has raised its alarm: only the reference is asked
 ]
 
 
@@ -155,10 +156,10 @@ class Trace:
         about = self._query.tiers[tier]
         self._steps.append(Step(about.name, about.model, False, reason, called=False, cost_usd=0.0))
 
-    def failed(self, tier: int, error: Exception) -> None:
-        """Note a call that raised."""
+    def failed(self, tier: int, error: Exception, n: int = 1) -> None:
+        """Note a call that raised, of one sample or of `n`. Of several, those before the failure may have cost something."""
         about = self._query.tiers[tier]
-        cost = failed_cost(error)
+        cost = failed_cost(error) if n == 1 else None
         waited = perf_counter() - self._since
         text = f"{type(error).__name__}: {error}"
         self._steps.append(Step(about.name, about.model, False, "failed", cost_usd=cost, latency_s=waited, error=text))
@@ -192,6 +193,13 @@ class Trace:
             )
         )
         self._since = perf_counter()
+
+    def recalled(self, tier: int, reason: Reason, score: float | None = None) -> None:
+        """Note that the answer of a tier, left behind before, is served after all."""
+        name = self._query.tiers[tier].name
+        for place, step in enumerate(self._steps):
+            if step.tier == name and step.called and step.reason not in ("sample", "failed"):
+                self._steps[place] = replace(step, accepted=True, reason=reason, score=score, threshold=None)
 
     def close(self, answer: Answer) -> Decision:
         """The decision to serve `answer`."""

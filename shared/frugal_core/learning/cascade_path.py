@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from frugal_core.learning.order_search import search_orders
 from frugal_core.learning.path import Path, Replayed
 from frugal_core.learning.recorded_answers import RecordedSignal
 from frugal_core.learning.setting import Setting
+from frugal_core.learning.shortlist import best_together
 from frugal_core.policies.base import Policy
 from frugal_core.policies.cascade import Cascade
 from frugal_core.policies.single import Single
@@ -75,7 +75,7 @@ class CascadeSearch:
 
     Attributes:
         depth: Most models in a cascade, 1 to 4.
-        most_models: With more models than this, only those that the best cascades of two are made of are searched.
+        most_models: With more models than this, only those take part whose cascades of two reach most.
         scorer: What measures the signal live; by default the recorded values themselves, for replays.
     """
 
@@ -96,7 +96,7 @@ class CascadeSearch:
             )
         if np.isnan(setting.score).all():
             raise RecordingsError(f"{setting.dataset}: no signal was recorded, so a cascade has nothing to go by.")
-        models = shortlist(setting, self.most_models)
+        models = best_together(setting, self.most_models)
         frontier = _search(setting, models, self.depth)
         points = _thinned(frontier.points)
         budgets = np.array([point.cost for point in points])
@@ -104,25 +104,6 @@ class CascadeSearch:
         kept = _rising(cost, quality)
         chosen = tuple(points[place] for place in kept)
         return CascadePath(self.name, setting.models, cost[kept], quality[kept], chosen, self.scorer)
-
-
-def shortlist(setting: Setting, most: int) -> list[int]:
-    """Indices of the models worth searching over: all, or those found most often in the best cascades of up to two.
-
-    The best single model is always among them, and so is the cheapest.
-
-    Args:
-        setting: The recordings.
-        most: How many at most.
-    """
-    models = len(setting.models)
-    if models <= most:
-        return list(range(models))
-    frontier = search_orders(setting.correct, setting.cost, setting.score, setting.scoring, depth=2)
-    counts = Counter(model for point in frontier.points for model in point.order)
-    counts[int(np.argmax(setting.correct.mean(axis=0)))] += len(frontier.points)
-    counts[int(np.argmin(setting.cost.mean(axis=0)))] += len(frontier.points)
-    return sorted(model for model, _ in counts.most_common(most))
 
 
 def _search(setting: Setting, models: Sequence[int], depth: int) -> Frontier:

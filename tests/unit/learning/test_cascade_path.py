@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frugal_core.errors import RecordingsError
-from frugal_core.learning.cascade_path import POLICIES, CascadeSearch, shortlist
+from frugal_core.learning.cascade_path import POLICIES, CascadeSearch
 from frugal_core.learning.learned_cascade import LearnedCascade
 from frugal_core.learning.setting import Setting
+from frugal_core.learning.shortlist import best_together
 from frugal_core.learning.singles import Singles
 from frugal_core.policies import Cascade, Single
 from frugal_core.scorers import Margin
@@ -97,8 +98,8 @@ def test_many_models_are_narrowed_down_to_the_useful_ones() -> None:
         cost=np.hstack([setting.cost, np.full((400, 8), 500.0)]),
         correct=np.hstack([setting.correct, np.zeros((400, 8))]),
     )
-    assert shortlist(useless, 3) == [0, 1, 2]
-    assert shortlist(setting, 3) == [0, 1, 2]
+    assert best_together(useless, 3) == [0, 1, 2]
+    assert best_together(setting, 3) == [0, 1, 2]
     assert max(max(point.order) for point in CascadeSearch(most_models=3).fit(useless).points) <= 2
 
 
