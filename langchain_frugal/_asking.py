@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -114,6 +114,10 @@ class Asking:
             if passed is not None:
                 yield passed
         yield collector.answer(perf_counter() - since)
+
+    def again(self, runner: Runner, configure: Callable[[RunnableConfig], RunnableConfig]) -> Asking:
+        """The same query, for another policy and under another config."""
+        return Asking(runner, self._input if self._messages is None else self._messages, configure(self._config), self._given)
 
     def open_gates(self, decision: Decision) -> None:
         """Let streaming handlers hear the accepted draft."""

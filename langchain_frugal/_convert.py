@@ -93,7 +93,7 @@ def to_answer(
     )
     if usage is None:
         answer = estimated(answer, query)
-        if _from_cache(message):
+        if from_cache(message):
             return replace(answer, cost_usd=0.0)
     return answer
 
@@ -111,6 +111,12 @@ def with_metadata(message: M, frugal: Mapping[str, Any]) -> M:
     return message.model_copy(update={"response_metadata": {**message.response_metadata, "frugal": frugal}})
 
 
+def from_cache(message: AIMessage) -> bool:
+    """Whether core marked a message as a reply of its LLM cache."""
+    usage = message.usage_metadata
+    return usage is not None and usage.get("total_cost") == 0
+
+
 def _reported_usage(message: AIMessage) -> Usage | None:
     """Tokens by the provider's count; `None` where it gave none. Core marks a cache hit by `total_cost` alone."""
     reported = message.usage_metadata
@@ -121,15 +127,9 @@ def _reported_usage(message: AIMessage) -> Usage | None:
 
 
 def _cost(message: AIMessage, usage: Usage, about: Tier) -> float | None:
-    if _from_cache(message):
+    if from_cache(message):
         return 0.0
     return None if about.price is None else about.price.cost(usage)
-
-
-def _from_cache(message: AIMessage) -> bool:
-    """Whether core marked a message as a reply of its LLM cache."""
-    usage = message.usage_metadata
-    return usage is not None and usage.get("total_cost") == 0
 
 
 def _tool_calls(message: AIMessage) -> tuple[ToolCall, ...]:

@@ -15,12 +15,15 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list, set_config_context
 from langchain_core.runnables.utils import coro_with_context
 
+from frugal_core.audit import Audit
 from frugal_core.decision import Decision
 from frugal_core.engine import Batch, adrive, adrive_many, adrive_stream, drive, drive_many, drive_stream
 from frugal_core.policies import Policy
+from frugal_core.policies.audited import Audited
 from frugal_core.tiers import unscored
 from frugal_core.types import Answer, Query, Tier
 from langchain_frugal._asking import Asking
+from langchain_frugal._auditing import watch
 from langchain_frugal._batching import aperform_batch, perform_batch
 from langchain_frugal._runs import Host, astart_run, own_config, start_run
 from langchain_frugal._tiers import TierModel
@@ -108,6 +111,11 @@ class Runner:
         return tuple(tier.about for tier in self.tiers)
 
     @cached_property
+    def audit(self) -> Audit | None:
+        """Who watches what is served, if anybody does."""
+        return self.policy.audit if isinstance(self.policy, Audited) else None
+
+    @cached_property
     def needs_logprobs(self) -> bool:
         """Whether drafts are asked for with log-probabilities."""
         return self.policy.needs_logprobs
@@ -159,7 +167,7 @@ class Runner:
                 answering = adrive(asking.flow, asking.aperform)
                 decision = await (_awithin(child, answering) if run else answering)
                 await asking.aopen_gates(decision)
-                output = self._serve(asking, decision, cached)
+                output = self._serve(asking, decision, cached, awaited=True)
                 if cached:
                     await cached.aupdate(output)
             result = self.shape.result(output)
@@ -231,7 +239,7 @@ class Runner:
                     yield item
                     continue
                 await asking.aopen_gates(item)
-                output = self._serve(asking, item, cached)
+                output = self._serve(asking, item, cached, awaited=True)
                 last = asking.live.last(output) if asking.live else self.shape.chunk(output)
                 if cached:
                     await cached.aupdate(output)
@@ -321,7 +329,7 @@ class Runner:
                     outputs[index] = decision
                     continue
                 await asking.aopen_gates(decision)
-                outputs[index] = self._serve(asking, decision, cached[index])
+                outputs[index] = self._serve(asking, decision, cached[index], awaited=True)
                 if entry := cached[index]:
                     await entry.aupdate(outputs[index])
             results = [self._result(outputs[index], return_exceptions) for index in range(len(inputs))]
@@ -371,7 +379,9 @@ class Runner:
                 return error
             raise
 
-    def _serve(self, asking: Asking, decision: Decision, cached: Cached | None) -> Any:
+    def _serve(self, asking: Asking, decision: Decision, cached: Cached | None, *, awaited: bool = False) -> Any:
+        if self.audit is not None:
+            watch(self.audit, self, asking, decision, awaited=awaited)
         for step in unscored(decision, asking.answers, needs_logprobs=self.needs_logprobs):
             next(tier for tier in self.tiers if tier.about.name == step.tier).warn_unscored(step.error)
         return self.shape.serve(replace(decision, cache="miss") if cached else decision)

@@ -55,6 +55,7 @@ class ChatFrugal(BaseChatModel):
         on_missing: What a missing score means: `"escalate"` (default), `"accept"` or `"raise"`.
         escalate_on: Exception classes or a predicate: failures of a tier that the next one may mend. Default: rate limits,
             timeouts, lost connections, 5xx, context overflow, content filters.
+        audit: An `Audit`, which watches how often answers differ from the reference's.
         reference: Index of the model whose answers are the standard and whose cost is the baseline.
         prices: USD per million tokens by model name, `(input, output)` or a `Price`, over those of the packaged book; or a
             `PriceBook`.
@@ -83,6 +84,7 @@ class ChatFrugal(BaseChatModel):
     budget_usd: Any = None
     on_missing: Any = None
     escalate_on: Any = None
+    audit: Any = None
     reference: Any = -1
     prices: Any = None
 

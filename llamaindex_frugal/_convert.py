@@ -65,7 +65,7 @@ def text_of(response: Response) -> str:
     return (response.message.content or "") if isinstance(response, ChatResponse) else response.text
 
 
-def to_answer(response: Response, query: Query, tier: int, latency_s: float, llm: LLM) -> Answer:
+def to_answer(response: Response, query: Query, tier: int, latency_s: float, llm: LLM | None = None) -> Answer:
     """A tier's response in the core's form, with its cost.
 
     Args:
@@ -73,7 +73,7 @@ def to_answer(response: Response, query: Query, tier: int, latency_s: float, llm
         query: What it was asked.
         tier: Its index.
         latency_s: Seconds it took.
-        llm: The model, which alone knows how it writes its tool calls.
+        llm: The model, which alone knows how it writes its tool calls where it has no blocks for them.
     """
     about, usage = query.tiers[tier], reported_usage(response)
     text = text_of(response)
@@ -125,7 +125,7 @@ def _has_media(message: ChatMessage) -> bool:
     return any(block.block_type in _MEDIA for block in message.blocks)
 
 
-def _tool_calls(response: ChatResponse, llm: LLM, *, offered: bool) -> tuple[ToolCall, ...]:
+def _tool_calls(response: ChatResponse, llm: LLM | None, *, offered: bool) -> tuple[ToolCall, ...]:
     blocks = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
     if blocks or not offered or not isinstance(llm, FunctionCallingLLM):
         return tuple(map(_tool_call, blocks))

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from frugal_core.audit import Audit
 from frugal_core.decision import Decision
 from frugal_core.engine import aclosed, adrive, adrive_stream, drive, drive_stream
 from frugal_core.policies import Policy
+from frugal_core.policies.audited import Audited
 from frugal_core.tiers import unscored
 from frugal_core.types import Tier
 from llamaindex_frugal._asking import Asking
+from llamaindex_frugal._auditing import watch
 from llamaindex_frugal._requests import Request
 from llamaindex_frugal._tiers import TierModel
 from llamaindex_frugal.events import dispatch
@@ -41,6 +44,11 @@ class Runner:
         return tuple(tier.about for tier in self.tiers)
 
     @cached_property
+    def audit(self) -> Audit | None:
+        """Who watches what is served, if anybody does."""
+        return self.policy.audit if isinstance(self.policy, Audited) else None
+
+    @cached_property
     def needs_logprobs(self) -> bool:
         """Whether drafts are asked for with log-probabilities."""
         return self.policy.needs_logprobs
@@ -54,14 +62,14 @@ class Runner:
         """Answer one request."""
         asking = Asking(self, request)
         decision = drive(asking.flow, asking.perform)
-        self._tell(asking, decision)
+        self._tell(asking, decision, request)
         return request.serve(decision.answer.raw, decision.to_dict())
 
     async def aanswer(self, request: Request) -> Any:
         """Answer one request, awaiting the tiers."""
         asking = Asking(self, request)
         decision = await adrive(asking.flow, asking.aperform)
-        self._tell(asking, decision)
+        self._tell(asking, decision, request, awaited=True)
         return request.serve(decision.answer.raw, decision.to_dict())
 
     def stream(self, request: Request) -> Iterator[Any]:
@@ -80,15 +88,17 @@ class Runner:
             async for item in items:
                 if not isinstance(item, Decision):
                     yield item
-                elif (last := self._last(asking, request, item)) is not None:
+                elif (last := self._last(asking, request, item, awaited=True)) is not None:
                     yield last
 
-    def _last(self, asking: Asking, request: Request, decision: Decision) -> Any:
-        self._tell(asking, decision)
+    def _last(self, asking: Asking, request: Request, decision: Decision, *, awaited: bool = False) -> Any:
+        self._tell(asking, decision, request, awaited=awaited)
         output, frugal = decision.answer.raw, decision.to_dict()
         return request.closing(output, frugal) if asking.live else request.drafted(output, frugal)
 
-    def _tell(self, asking: Asking, decision: Decision) -> None:
+    def _tell(self, asking: Asking, decision: Decision, request: Request, *, awaited: bool = False) -> None:
         for step in unscored(decision, asking.answers, needs_logprobs=self.needs_logprobs):
             self.by_name[step.tier].warn_unscored(step.error)
         dispatch(decision)
+        if self.audit is not None:
+            watch(self.audit, self, request, asking, decision, awaited=awaited)

@@ -60,6 +60,7 @@ class FrugalLLM(FunctionCallingLLM):
         on_missing: What a missing score means: `"escalate"` (default), `"accept"` or `"raise"`.
         escalate_on: Exception classes or a predicate: failures of a tier that the next one may mend. Default: rate limits,
             timeouts, lost connections, 5xx, context overflow, content filters.
+        audit: An `Audit`, which watches how often answers differ from the reference's.
         reference: Index of the model whose answers are the standard and whose cost is the baseline.
         prices: USD per million tokens by model name, `(input, output)` or a `Price`, over those of the packaged book; or a
             `PriceBook`.
@@ -99,6 +100,7 @@ class FrugalLLM(FunctionCallingLLM):
     budget_usd: Any = Field(default=None, exclude=True, repr=False)
     on_missing: Any = Field(default=None, exclude=True, repr=False)
     escalate_on: Any = Field(default=None, exclude=True, repr=False)
+    audit: Any = Field(default=None, exclude=True, repr=False)
     reference: Any = Field(default=-1, exclude=True, repr=False)
     prices: Any = Field(default=None, exclude=True, repr=False)
     context_window: Any = Field(default="min", repr=False)

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate
@@ -8,6 +9,7 @@ from langchain_core.runnables import RunnableLambda
 
 from frugal_core.cli import main
 from frugal_core.errors import ConfigurationError, FrugalWarning
+from frugal_core.learning.setting import prepare
 from frugal_core.playground.questions import generate
 from langchain_frugal import arecord, grade, record
 from langchain_frugal.playground import ChatPlayground
@@ -146,3 +148,19 @@ def test_playground_to_file_to_evaluate(path, tmp_path, capsys):
     assert (dataset["dataset"], dataset["signal"], dataset["cost_source"]) == ("answers", "margin", "cost_answer_usd")
     assert "playground-small" in capsys.readouterr().out
     assert grade(path, "exact", again=True) == 120
+
+
+def test_votes_of_recorded_samples_are_charged_to_the_cascade_that_goes_by_them(path):
+    first, last = ChatPlayground(model="playground-small"), ChatPlayground(model="playground-large")
+    questions = [{"query": "What is 12 plus 7?", "reference": "19"}, {"query": "What is 3 plus 4?", "reference": "7"}]
+    done = record([first, last], questions, path, prices=FREE, samples=2, temperature=1.0, progress=False)
+    votes, margin = (prepare(done.recordings, signal=signal) for signal in ("votes", "margin"))
+    rows = {(row["query_id"], row["model"]): row for row in rows_of(path)}
+    expected = [
+        [rows[query, model]["cost_usd"] - rows[query, model]["cost_answer_usd"] for model in votes.models]
+        for query in done.recordings.query_ids
+    ]
+    assert votes.scoring == pytest.approx(np.array(expected))
+    assert (votes.scoring > 0).all()
+    assert (margin.scoring == 0).all()
+    assert (votes.cost == margin.cost).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,23 +71,53 @@ def items(
     Raises:
         ConfigurationError: There are none, or one cannot be used; the message says which.
     """
+    found: dict[tuple[str, str], Item] = {}
+    for item in each(queries, dataset, read, train_share=train_share, reserved=KEPT | set(kept)):
+        found.setdefault(item.key, item)
+    return list(found.values())
+
+
+def each(
+    queries: Iterable[Any],
+    dataset: str,
+    read: Callable[[Any], Query],
+    *,
+    train_share: float = 0.5,
+    reserved: Set[str] = frozenset(),
+    called: str = "queries",
+) -> list[Item]:
+    """One item for each query, in order; the same text twice is the same item twice.
+
+    Args:
+        queries: As for `items`.
+        dataset: As for `items`.
+        read: As for `items`.
+        train_share: As for `items`.
+        reserved: Columns that no query may bring.
+        called: What the user calls the list.
+
+    Raises:
+        ConfigurationError: There are none, or one cannot be used; the message says which.
+    """
     if isinstance(queries, (str, bytes, Mapping)):
-        raise ConfigurationError(f"queries={shown(queries)} must be a list of queries, such as ['What is 1 + 1?'].")
+        raise ConfigurationError(f"{called}={shown(queries)} must be a list of queries, such as ['What is 1 + 1?'].")
     if isinstance(train_share, bool) or not isinstance(train_share, (int, float)) or not 0 <= train_share <= 1:
         raise ConfigurationError(f"train_share={train_share!r} is out of range: give a number from 0 to 1.")
-    reserved = KEPT | set(kept)
     found: dict[tuple[str, str], Item] = {}
+    listed = []
     for number, given in enumerate(queries):
-        item = _item(number, given, dataset, read, train_share, reserved)
+        place = f"{called}[{number}]"
+        item = _item(place, given, dataset, read, train_share, reserved)
         other = found.setdefault(item.key, item)
-        if other is not item and (other.text != item.text or other.reference != item.reference):
+        if other.text != item.text or other.reference != item.reference:
             raise ConfigurationError(
-                f"queries[{number}]: has the same query_id {item.query_id!r} as one before it, but another text or reference. "
+                f"{place}: has the same query_id {item.query_id!r} as one before it, but another text or reference. "
                 "Give each its own query_id."
             )
-    if not found:
-        raise ConfigurationError("queries is empty: give at least one.")
-    return list(found.values())
+        listed.append(other)
+    if not listed:
+        raise ConfigurationError(f"{called} is empty: give at least one.")
+    return listed
 
 
 def split_of(query_id: str, train_share: float = 0.5) -> str:
@@ -98,6 +128,15 @@ def split_of(query_id: str, train_share: float = 0.5) -> str:
     """
     digest = hashlib.sha256(query_id.encode("utf-8", "backslashreplace")).hexdigest()
     return "train" if int(digest[:8], 16) < train_share * 16**8 else "test"
+
+
+def id_of(text: str) -> str:
+    """Name of a query that the user has given none: a hash of its text.
+
+    >>> id_of("What is 1 + 1?")
+    '72f8917549de2d6d'
+    """
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
 def written(query: Query) -> str:
@@ -112,10 +151,7 @@ def written(query: Query) -> str:
     return "\n\n".join(f"{role}: {text}" for role, text in turns)
 
 
-def _item(
-    number: int, given: Any, dataset: str, read: Callable[[Any], Query], train_share: float, reserved: set[str] | frozenset[str]
-) -> Item:
-    place = f"queries[{number}]"
+def _item(place: str, given: Any, dataset: str, read: Callable[[Any], Query], train_share: float, reserved: Set[str]) -> Item:
     fields: Mapping[str, Any] = given if isinstance(given, Mapping) else {"query": given}
     if fields.get("query") is None:
         raise ConfigurationError(f"{place}: has no 'query'; it has {', '.join(map(str, fields)) or 'nothing'}.")
@@ -130,7 +166,7 @@ def _item(
     name = fields.get("query_id")
     if name is None and any(message.has_media for message in query.messages):
         raise ConfigurationError(f"{place}: has images or files, which tell it apart from others: give it a 'query_id'.")
-    query_id = _text(name, place, "query_id") or hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+    query_id = _text(name, place, "query_id") or id_of(text)
     split = fields.get("split")
     if split is not None and split not in _SPLITS:
         raise ConfigurationError(f'{place}: split is {split!r}; it must be "train" or "test", or left out.')

@@ -19,15 +19,13 @@ from frugal_core.errors import ConfigurationError, RecordingsError
 from frugal_core.learning.grading import Cell, Entry, cell_of, graded
 from frugal_core.learning.items import Item
 from frugal_core.learning.labels import Grade
-from frugal_core.scorers.base import ScoreFunction, as_score
-from frugal_core.scorers.logprobs import logprobs_of
+from frugal_core.learning.rows import measured, signals
+from frugal_core.scorers.base import ScoreFunction
 from frugal_core.scorers.margin import Margin
 from frugal_core.tokens import count_messages
 from frugal_core.types import Answer, Call, Query, Tier, Usage
 
-_LEAST_LOGPROB = -9999.0  # what OpenAI's API says of the impossible; JSON has no infinity
 _GIVE_UP = 10
-_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -39,16 +37,18 @@ class Asked:
         tier: Index of the model.
         sample: 0 for the answer, from 1 for further samples.
         temperature: Sampling temperature; `None` leaves the model's own.
+        final: Nobody looks at the answer's log-probabilities, so they are not asked for.
     """
 
     item: Item
     tier: int
     sample: int = 0
     temperature: float | None = None
+    final: bool = False
 
     def call(self, query: Query) -> Call:
         """The call, of the query in its framework's form."""
-        return Call(self.tier, query, temperature=self.temperature)
+        return Call(self.tier, query, temperature=self.temperature, final=self.final)
 
 
 @dataclass(frozen=True)
@@ -166,16 +166,7 @@ class Recording:
 
     def entry(self, asked: Asked, answer: Answer) -> Entry:
         """What is to be kept of an answer: its text, label, confidence, tokens and cost. May call the user's grader."""
-        item, usage = asked.item, answer.usage
-        known = {
-            "answer": answer.text,
-            "prompt_tokens": usage.input_tokens if usage else None,
-            "completion_tokens": usage.output_tokens if usage else None,
-            "tokens_estimated": bool(usage and usage.estimated),
-            "cost_usd": answer.cost_usd,
-            "latency_s": None if answer.latency_s is None else round(answer.latency_s, _DIGITS),
-            "finish_reason": answer.finish_reason,
-        }
+        item, known = asked.item, measured(answer)
         if asked.sample:
             return {**self._names(asked), "sample": asked.sample, **known}
         return {
@@ -183,8 +174,7 @@ class Recording:
             "sample": 0,
             **known,
             **graded(self.grade, item.text, answer.text, item.reference),
-            "logprobs": _logprobs(answer),
-            **{name: _score(scorer, item, answer) for name, scorer in self.scorers.items()},
+            **signals(item.query, answer, self.scorers),
         }
 
     def receive(self, asked: Asked, came: Entry | Exception) -> None:
@@ -347,18 +337,3 @@ def _resumed(items: Sequence[Item], rows: Sequence[Entry]) -> list[Item]:
             item = replace(item, split=row["split"])
         resumed.append(item)
     return resumed
-
-
-def _logprobs(answer: Answer) -> list[float] | None:
-    """Natural logarithms of the tokens' probabilities; `None` where there are none, or one is malformed."""
-    return [round(max(value, _LEAST_LOGPROB), _DIGITS) for value in logprobs_of(answer)] or None
-
-
-def _score(scorer: ScoreFunction, item: Item, answer: Answer) -> float | None:
-    """Confidence; `None` where the scorer has nothing to go by, or fails."""
-    try:
-        scored = scorer(item.query, answer)
-        score = as_score(scorer, scored)
-    except Exception:  # a missing signal is missing, whatever the reason
-        return None
-    return None if score is None else round(score, 2 * _DIGITS)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from frugal_core.errors import ConfigurationError
+from frugal_core.policies.audited import Audited
 from frugal_core.policies.base import Policy
 from frugal_core.policies.budgeted import BudgetedThreshold
 from frugal_core.policies.cascade import Cascade
@@ -14,7 +15,7 @@ from frugal_core.policies.failures import recoverable
 
 DEFAULT_CALL_LARGE = 0.3
 
-POLICY_SETTINGS = ("policy", "scorer", "threshold", "call_large", "budget_usd", "on_missing", "escalate_on")
+POLICY_SETTINGS = ("policy", "scorer", "threshold", "call_large", "budget_usd", "on_missing", "escalate_on", "audit")
 
 
 def policy_from(settings: Mapping[str, Any]) -> Policy:
@@ -30,6 +31,12 @@ def policy_from(settings: Mapping[str, Any]) -> Policy:
     0.2
     """
     given = {name: settings[name] for name in POLICY_SETTINGS if settings.get(name) is not None}
+    audit = given.pop("audit", None)
+    policy = _policy(given)
+    return policy if audit is None else Audited(policy, audit)
+
+
+def _policy(given: Mapping[str, Any]) -> Policy:
     if "policy" in given:
         return _whole(given)
     rules = [name for name in ("threshold", "call_large", "budget_usd") if name in given]
