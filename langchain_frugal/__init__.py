@@ -1,18 +1,32 @@
 """Frugal for LangChain: swap one model object, pay a fraction for the same answers."""
 
+from typing import TYPE_CHECKING, Any
+
 from frugal_core import __version__
+from frugal_core.audit import Audit, AuditReport
 from frugal_core.decision import Decision, Step
 from frugal_core.errors import ConfigurationError, FrugalError, FrugalWarning, RecordingsError, ScorerError, UnknownModelError
 from frugal_core.learning.grading import grade
-from frugal_core.policies import Cascade, Policy, RandomRouter, Single
+from frugal_core.learning.semantic import SemanticAgreement
+from frugal_core.policies import Cascade, Policy, RandomRouter, Router, Single
+from frugal_core.policies.audited import Audited
 from frugal_core.policies.budgeted import BudgetedThreshold
 from frugal_core.policies.hopeless import Hopeless
 from frugal_core.policies.thresholds import FixedThreshold, Threshold
+from frugal_core.predictors import (
+    FactorisationPredictor,
+    HybridPredictor,
+    NeighbourPredictor,
+    PerformancePredictor,
+    Predictor,
+    RandomPredictor,
+)
 from frugal_core.pricing import Price, PriceBook
 from frugal_core.scorers import (
     AUTOMIX,
     Agreement,
     Calibrated,
+    CrossEncoderScorer,
     LearnedScorer,
     LogprobQuantile,
     Margin,
@@ -24,42 +38,73 @@ from frugal_core.scorers import (
     SelfVerification,
 )
 from langchain_frugal.chat_models import ChatFrugal
+from langchain_frugal.judge import LLMJudge
 from langchain_frugal.recording import arecord, record
+from langchain_frugal.recording_handler import RecordingHandler
+from langchain_frugal.smart_job import SmartJob
+
+if TYPE_CHECKING:
+    from frugal_core.learning.fit import fit
 
 __all__ = [
     "AUTOMIX",
     "Agreement",
+    "Audit",
+    "AuditReport",
+    "Audited",
     "BudgetedThreshold",
     "Calibrated",
     "Cascade",
     "ChatFrugal",
     "ConfigurationError",
+    "CrossEncoderScorer",
     "Decision",
+    "FactorisationPredictor",
     "FixedThreshold",
     "FrugalError",
     "FrugalWarning",
     "Hopeless",
+    "HybridPredictor",
+    "LLMJudge",
     "LearnedScorer",
     "LogprobQuantile",
     "Margin",
     "MeanLogprob",
     "MinLogprob",
+    "NeighbourPredictor",
+    "PerformancePredictor",
     "Policy",
+    "Predictor",
     "Price",
     "PriceBook",
+    "RandomPredictor",
     "RandomRouter",
+    "RecordingHandler",
     "RecordingsError",
+    "Router",
     "SchemaValid",
     "Scorer",
     "ScorerError",
     "SelfConsistency",
     "SelfVerification",
+    "SemanticAgreement",
     "Single",
+    "SmartJob",
     "Step",
     "Threshold",
     "UnknownModelError",
     "__version__",
     "arecord",
+    "fit",
     "grade",
     "record",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import it when it is used: numpy, which it needs, takes longer than all the rest."""
+    if name == "fit":
+        from frugal_core.learning.fit import fit
+
+        return fit
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

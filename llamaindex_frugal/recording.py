@@ -67,7 +67,7 @@ def record(
     """
     from frugal_core.learning import record_run  # with numpy and rich, which a program that only asks does not need
 
-    return record_run.run(_Asker(models, prices), queries, path, options)
+    return record_run.run(Asker(models, prices), queries, path, options)
 
 
 async def arecord(
@@ -81,27 +81,39 @@ async def arecord(
     """As `record`, awaiting the models. When it is cancelled, so are the calls under way."""
     from frugal_core.learning import record_run
 
-    return await record_run.arun(_Asker(models, prices), queries, path, options)
+    return await record_run.arun(Asker(models, prices), queries, path, options)
 
 
-class _Asker:
-    """LLMs, asked as a wrapper would ask them."""
+class Asker:
+    """LLMs, asked as a wrapper would ask them.
+
+    In another process they are made anew from what the user gave: a `"provider:model"` string gets there, where a model object
+    with an open connection does not.
+    """
 
     def __init__(self, models: Sequence[Any], prices: Any) -> None:
+        self._given = models, prices
         self._runner = Runner(build_tiers(models, price_book(prices), {}), Cascade(), -1)
+
+    def __reduce__(self) -> tuple[type[Asker], tuple[Any, ...]]:
+        return Asker, self._given
 
     @cached_property
     def tiers(self) -> tuple[Tier, ...]:
+        """The models."""
         return self._runner.abouts
 
     def read(self, given: Any) -> Query:
+        """A query in the framework's form, as policies see it."""
         return _request(given).query(self.tiers, -1)
 
     def ask(self, asked: Asked) -> Answer:
+        """Make a call."""
         asking = Asking(self._runner, _request(asked.item.given))
         return asking.perform(asked.call(asking.query))
 
     async def aask(self, asked: Asked) -> Answer:
+        """As `ask`, awaited."""
         asking = Asking(self._runner, _request(asked.item.given))
         return await asking.aperform(asked.call(asking.query))
 

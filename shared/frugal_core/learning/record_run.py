@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from typing_extensions import TypedDict
 
 from frugal_core.arguments import reference_index, refuse_unknown
-from frugal_core.engine import is_control_flow
 from frugal_core.errors import ConfigurationError, FrugalWarning, RecordingsError
+from frugal_core.learning.calls import amake_calls, make_calls
 from frugal_core.learning.grading import Entry, agreed, cell_of
 from frugal_core.learning.items import items
 from frugal_core.learning.labels import Comparison, Grade, grader
@@ -133,28 +133,16 @@ def run(asker: Asker, queries: Iterable[Any], path: str | Path, options: Options
     """
     with _session(asker, queries, path, options) as session:
         recording = session.recording
-        pending: dict[Future[Entry], Asked] = {}
 
         def perform(asked: Asked) -> Entry:
             return recording.entry(asked, asker.ask(asked))
 
         with ThreadPoolExecutor(session.max_concurrency, thread_name_prefix="frugal-record") as pool:
-            try:
-                while True:
-                    while len(pending) < session.max_concurrency and (asked := recording.next()) is not None:
-                        pending[pool.submit(copy_context().run, perform, asked)] = asked
-                    if not pending:
-                        break
-                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                        came = _outcome(future)
-                        recording.receive(pending.pop(future), came)
-                        session.tick()
-            except BaseException:  # also an interrupt: what is being paid for is kept
-                for future in pending:
-                    future.cancel()
-                wait(pending)
-                _keep_finished(recording, pending)
-                raise
+
+            def submit(asked: Asked) -> Future[Entry]:
+                return pool.submit(copy_context().run, perform, asked)
+
+            make_calls(recording, submit, session.max_concurrency, session.tick)
     return session.recorded()
 
 
@@ -162,29 +150,12 @@ async def arun(asker: Asker, queries: Iterable[Any], path: str | Path, options: 
     """As `run`, in the event loop. A call that is being awaited when this is cancelled is cancelled as well."""
     with _session(asker, queries, path, options) as session:
         recording = session.recording
-        pending: dict[asyncio.Future[Entry], Asked] = {}
 
         async def perform(asked: Asked) -> Entry:
             answer = await asker.aask(asked)
             return await asyncio.to_thread(recording.entry, asked, answer) if session.slow else recording.entry(asked, answer)
 
-        try:
-            while True:
-                while len(pending) < session.max_concurrency and (asked := recording.next()) is not None:
-                    pending[asyncio.ensure_future(perform(asked))] = asked
-                if not pending:
-                    break
-                done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    came = _outcome(task)
-                    recording.receive(pending.pop(task), came)
-                    session.tick()
-        except BaseException:
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
-            _keep_finished(recording, pending)
-            raise
+        await amake_calls(recording, perform, session.max_concurrency, session.tick)
     return session.recorded()
 
 
@@ -327,22 +298,6 @@ def describe(recording: Recording, path: Path, rows: int) -> str:
     size = f"{len(recording.items)} queries, {len(recording.tiers)} models"
     asked = f"{size}, {estimate.calls} calls to make into {path}{already}."
     return f"{asked} {cost}{missing}." if estimate.calls else asked
-
-
-def _outcome(future: Future[Entry] | asyncio.Future[Entry]) -> Entry | Exception:
-    """What a call came to. An interrupt, or a framework's way to leave a graph, is no failure: it rises."""
-    error = future.exception()
-    if error is None:
-        return future.result()
-    if not isinstance(error, Exception) or is_control_flow(error):
-        raise error
-    return error
-
-
-def _keep_finished(recording: Recording, pending: Mapping[Any, Asked]) -> None:
-    for future, asked in pending.items():
-        if future.done() and not future.cancelled() and future.exception() is None:
-            recording.receive(asked, future.result())
 
 
 def _warn(recording: Recording, rows: Sequence[Entry], failures: int, missing: int) -> None:
