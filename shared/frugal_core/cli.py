@@ -17,7 +17,7 @@ from frugal_core import __version__
 from frugal_core.errors import FrugalError
 
 GROUP = "frugal.commands"
-_OWN = {"evaluate": "frugal_core.evaluation.command"}
+_OWN = {"evaluate": "frugal_core.evaluation.command", "fit": "frugal_core.learning.fit_command"}
 
 
 class Command(Protocol):

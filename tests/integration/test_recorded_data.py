@@ -11,10 +11,14 @@ import pytest
 from frugal_core.cli import main
 from frugal_core.evaluation.evaluate import evaluate
 from frugal_core.evaluation.metrics import area
+from frugal_core.evaluation.policies import evaluate_policies
+from frugal_core.evaluation.preparation import ready
 from frugal_core.evaluation.replay import RecordedSignal, Replay
 from frugal_core.evaluation.report import as_dict
 from frugal_core.learning import Recordings
+from frugal_core.learning.cascade_path import CascadeSearch
 from frugal_core.learning.setting import prepare
+from frugal_core.learning.singles import Singles
 from frugal_core.policies import Cascade
 
 DATA = Path(os.environ.get("FRUGAL_DATA") or Path(__file__).parents[3] / "shared" / "data")
@@ -134,3 +138,33 @@ def test_every_file_is_evaluated_or_refused_in_words(path, tmp_path, capsys):
         assert any(
             word in captured.err for word in ("Every row needs", "Give", "Grade", "answered different", "at least 2", "Set ")
         )
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("*/*.jsonl.gz")), ids=lambda path: path.name.removesuffix(".jsonl.gz"))
+def test_families_of_policies_are_evaluated_on_every_file_or_refused_in_words(path, tmp_path, capsys):
+    head, report = tmp_path / path.name, tmp_path / "report.json"
+    with gzip.open(path) as rows, gzip.open(head, "wb") as part:
+        part.writelines(line for line, _ in zip(rows, range(400), strict=False))
+    status = main(["evaluate", "--recordings", str(head), "--policies", "single,threshold", "--json", str(report)])
+    captured = capsys.readouterr()
+    if status == 2:  # no recordings of models, or grades out of range
+        assert any(word in captured.err for word in ("Every row needs", "Grade")), captured.err
+        return
+    assert (status, captured.err) == (0, "")
+    for dataset in json.loads(report.read_text())["datasets"]:
+        families = {family["name"]: family for family in dataset["families"]}
+        assert {"random", "single"} <= set(families)
+        assert ("threshold" in families) == (dataset["signal"] is not None) or dataset["skipped"]
+        best = max(single["quality"] for single in dataset["singles"])
+        assert families["random"]["chosen"]["quality"] <= best + 1e-9
+
+
+def test_families_of_policies_on_real_answers():
+    setting = ready(read("zellinger/mmlu.jsonl.gz"), models=["gpt-4o-mini", "llama3.1-405b"])
+    report = evaluate_policies(setting, [Singles(), CascadeSearch(depth=2)], folds=4)
+    families = {family.name: family for family in report.families}
+    assert report.best_single.model == "llama3.1-405b"
+    assert families["random"].apgr == pytest.approx(0.5)
+    assert families["cascade"].gain_interval.low > 0  # a real signal is worth something, beyond chance
+    assert families["cascade"].apgr > 0.6
+    assert families["cascade"].cpt80 < 0.75

@@ -80,7 +80,7 @@ def test_sizes(tmp_path, capsys):
     status, out, _ = evaluated(capsys, path, "--sizes", "small=7", "large=70")
     assert status == 0
     assert "in proportion to --sizes" in out
-    assert "cost (B)" in out
+    assert "size in B" in out
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frugal_core.evaluation.metrics import area, auroc, cost_at_accuracy, frontier
+from frugal_core.evaluation.metrics import area, areas, auroc, cost_at_accuracy, costs_at_accuracy, frontier
 from recorded import unhurried
 
 points = st.lists(st.tuples(st.floats(0, 10), st.floats(0, 1)), min_size=1, max_size=12)
@@ -84,3 +84,27 @@ def test_auroc_counts_pairs(answers):
         assert value == pytest.approx(sum((a > b) + 0.5 * (a == b) for a, b in pairs) / len(pairs))
     else:
         assert value is None
+
+
+@unhurried
+@given(st.integers(1, 5), st.integers(1, 6), st.integers(0, 1000))
+def test_many_curves_at_once(curves, points, seed):
+    draw = np.random.default_rng(seed)
+    costs, heights = draw.integers(0, 5, (curves, points)).astype(float), draw.integers(0, 5, (curves, points)) / 4
+    low, high, wanted = draw.random(curves), 1 + 4 * draw.random(curves), draw.random(curves)
+    each = [by_hand(*curve) for curve in zip(costs, heights, low, high, wanted, strict=True)]
+    assert areas(costs, heights, low, high) == pytest.approx([reached for reached, _ in each])
+    assert costs_at_accuracy(costs, heights, wanted) == pytest.approx([cost for _, cost in each])
+
+
+def by_hand(costs, heights, low, high, wanted):
+    """On a fine grid of budgets."""
+    points = dict(sorted(zip(costs.tolist(), heights.tolist(), strict=True), key=lambda point: point[0]))
+    x, y = list(points), list(points.values())
+    knots = np.unique([low, high, *(cost for cost in x if low < cost < high)])
+    total = sum((b - a) * np.interp((a + b) / 2, x, y) for a, b in itertools.pairwise(knots))
+    for (a, one), (b, other) in itertools.pairwise([(x[0], y[0]), *zip(x, y, strict=True)]):
+        if one >= wanted or other >= wanted:
+            cost = a if one >= wanted else a + (wanted - one) / (other - one) * (b - a)
+            return total / (high - low), cost
+    return total / (high - low), np.inf

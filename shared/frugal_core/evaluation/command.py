@@ -11,25 +11,32 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from frugal_core.errors import ConfigurationError, RecordingsError
+from frugal_core.evaluation import policies_command
 from frugal_core.evaluation.evaluate import DatasetReport, evaluate, whole_cascade
 from frugal_core.evaluation.plots import plot, require_matplotlib
 from frugal_core.evaluation.report import show, write_json
 from frugal_core.learning.recordings import SIGNALS, Recordings
 from frugal_core.learning.setting import prepare
 
-HELP = "replay recorded answers through cascades; print accuracy, cost and area beside random routing and the single models"
+HELP = "replay recorded answers through cascades or other policies; print quality, cost and area beside the single models"
 EPILOG = """\
 examples:
   frugal evaluate --recordings answers.jsonl.gz
   frugal evaluate --recordings data/*.jsonl.gz --json report.json --plot curves.png
   frugal evaluate --recordings answers.jsonl --models small mid large --signal p_top1
   frugal evaluate --recordings answers.jsonl --sizes small=7 large=70
+  frugal evaluate --recordings answers.jsonl --policies all --html report.html
+  frugal evaluate --recordings answers.jsonl --policies cascade,single --folds 10 --json report.json
 
 A row is one JSON object per query and model: dataset, query_id, model, split ("train" or "test"), correct (0 to 1), and
 what there is of margin, confidence_logp, p_top1, votes or samples, logprobs; cost_answer_usd, cost_usd, prompt_tokens,
 completion_tokens, params_b; query, answer, reference.
 
-Thresholds are chosen on the train split; every reported point is driven through the policy on the test split.
+Without --policies: plain cascades of two models and the best of three. Thresholds are chosen on the train split; every
+reported point is driven through the policy on the test split.
+
+With --policies: each family of policies is learned on the train split and replayed on the test split, or k-fold. Any file
+will do: what it lacks (texts, a signal, costs, one side of the split) is done without, and the report says so.
 
 exit status: 0 when all files could be read, 1 when some could not, 2 when nothing could be evaluated.
 """
@@ -40,13 +47,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--recordings", nargs="+", required=True, type=Path, metavar="FILE", help="files of recorded answers")
-    parser.add_argument("--models", nargs="+", metavar="MODEL", help="one cascade of these, cheapest first")
+    parser.add_argument(
+        "--models", nargs="+", metavar="MODEL", help="one cascade of these, cheapest first; with --policies: only these"
+    )
     parser.add_argument("--signal", metavar="COLUMN", help=f"confidence (default: the first of {', '.join(SIGNALS)})")
     parser.add_argument(
         "--sizes", nargs="+", default=[], metavar="MODEL=B", help="model sizes, for costs in proportion where none are recorded"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything as JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw accuracy over cost (extra: plots)")
+    policies_command.configure(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console, messages: Console) -> int:
@@ -67,13 +77,17 @@ def run(arguments: argparse.Namespace, console: Console, messages: Console) -> i
     sizes = parse_sizes(arguments.sizes)
     if arguments.plot:
         require_matplotlib()
-    for path in filter(None, (arguments.json, arguments.plot)):
+    if arguments.policies is None:
+        _refuse_alone(arguments)
+    for path in filter(None, (arguments.json, arguments.plot, arguments.html)):
         if not path.parent.is_dir():
             raise ConfigurationError(f"{str(path)!r} cannot be written: there is no folder {str(path.parent)!r}.")
     columns = (arguments.signal,) if arguments.signal else ()
     with messages.status("Reading") if messages.is_terminal else _Quiet():
         recordings, broken = read_files(arguments.recordings, columns)
     check_sizes(recordings, sizes)
+    if arguments.policies is not None:
+        return policies_command.run(recordings, broken, sizes, arguments, console, messages)
     reports, skipped = _evaluate_all(recordings, arguments, sizes, messages)
     if not reports:
         raise RecordingsError("\n".join(reason for _, reason in (*broken, *skipped)))
@@ -86,6 +100,13 @@ def run(arguments: argparse.Namespace, console: Console, messages: Console) -> i
     if arguments.plot:
         plot(reports, arguments.plot)
     return 1 if broken else 0
+
+
+def _refuse_alone(arguments: argparse.Namespace) -> None:
+    """Refuse what means nothing without --policies."""
+    given = [name for name in policies_command.ONLY_HERE if getattr(arguments, name) is not None]
+    if given:
+        raise ConfigurationError(f"--{given[0].replace('_', '-')} needs --policies: add --policies all.")
 
 
 def parse_sizes(pairs: Sequence[str]) -> dict[str, float]:

@@ -33,11 +33,32 @@ def area(curve: Curve, low: float, high: float) -> float | None:
     """
     if not high > low:
         return None
-    costs, accuracies = _distinct(curve)
-    inside = costs[(costs > low) & (costs < high)]
-    budgets = np.concatenate([[low], inside, [high]])
-    heights = np.interp(budgets, costs, accuracies)
-    return float((np.diff(budgets) * (heights[1:] + heights[:-1]) / 2).sum() / (high - low))
+    costs, accuracies = np.array(curve).T[:, None]
+    return float(areas(costs, accuracies, np.array([low]), np.array([high]))[0])
+
+
+def areas(costs: Floats, accuracies: Floats, low: Floats, high: Floats) -> Floats:
+    """`area` of many curves at once.
+
+    Args:
+        costs: Shape (curves, points), in any order.
+        accuracies: Shape (curves, points).
+        low: Shape (curves,): least budget.
+        high: Shape (curves,): greatest budget.
+
+    Returns:
+        Shape (curves,); NaN where the bounds leave no room.
+    """
+    x, y = _ordered(costs, accuracies)
+    cut = np.clip(x, low[:, None], high[:, None])
+    steps = np.diff(x, axis=1)
+    middle = np.clip((cut[:, 1:] + cut[:, :-1]) / 2, x[:, :-1], x[:, 1:])
+    share = (middle - x[:, :-1]) / np.where(steps > 0, steps, 1.0)
+    inside = (np.diff(cut, axis=1) * (y[:, :-1] + share * np.diff(y, axis=1))).sum(axis=1)
+    flat = (cut[:, 0] - low) * y[:, 0] + (high - cut[:, -1]) * y[:, -1]
+    room = np.where(high > low, high - low, np.nan)
+    result: Floats = (inside + flat) / room
+    return result
 
 
 def cost_at_accuracy(curve: Curve, accuracy: float) -> float | None:
@@ -46,14 +67,31 @@ def cost_at_accuracy(curve: Curve, accuracy: float) -> float | None:
     >>> cost_at_accuracy([(1.0, 0.5), (2.0, 0.9), (4.0, 0.9)], 0.7)
     1.5
     """
-    costs, accuracies = _distinct(curve)
-    for i, (cost, height) in enumerate(zip(costs, accuracies, strict=True)):
-        if height >= accuracy:
-            if i == 0:
-                return float(cost)
-            rise = (accuracy - accuracies[i - 1]) / (height - accuracies[i - 1])
-            return float(min(cost, costs[i - 1] + rise * (cost - costs[i - 1])))
-    return None
+    costs, accuracies = np.array(curve).T[:, None]
+    cost = float(costs_at_accuracy(costs, accuracies, np.array([accuracy]))[0])
+    return cost if cost < np.inf else None
+
+
+def costs_at_accuracy(costs: Floats, accuracies: Floats, wanted: Floats) -> Floats:
+    """`cost_at_accuracy` of many curves at once.
+
+    Args:
+        costs: Shape (curves, points), in any order.
+        accuracies: Shape (curves, points).
+        wanted: Shape (curves,): the accuracy of each.
+
+    Returns:
+        Shape (curves,); infinite where it is never reached.
+    """
+    x, y = _ordered(costs, accuracies)
+    reached = y >= wanted[:, None]
+    curves, at = np.arange(len(x)), np.argmax(reached, axis=1)
+    before = np.maximum(at - 1, 0)
+    rise = y[curves, at] - y[curves, before]
+    share = np.where(rise > 0, (wanted - y[curves, before]) / np.where(rise > 0, rise, 1.0), 1.0)
+    cost = np.minimum(x[curves, at], x[curves, before] + share * (x[curves, at] - x[curves, before]))
+    result: Floats = np.where(reached.any(axis=1), cost, np.inf)
+    return result
 
 
 def frontier(costs: Floats, accuracies: Floats) -> npt.NDArray[np.int64]:
@@ -96,7 +134,10 @@ def auroc(scores: Floats, correct: Floats) -> float | None:
     return float((ranks[inverse][right].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def _distinct(curve: Curve) -> tuple[Floats, Floats]:
-    """Costs and accuracies, each cost once."""
-    points = dict(sorted(curve, key=lambda point: point[0]))
-    return np.array(list(points)), np.array(list(points.values()))
+def _ordered(costs: Floats, accuracies: Floats) -> tuple[Floats, Floats]:
+    """Points of each curve by rising cost; of those with equal cost all get the accuracy of the last."""
+    order = np.argsort(costs, axis=1, kind="stable")
+    x, y = np.take_along_axis(costs, order, axis=1), np.take_along_axis(accuracies, order, axis=1)
+    for place in range(x.shape[1] - 2, -1, -1):
+        y[:, place] = np.where(x[:, place] == x[:, place + 1], y[:, place + 1], y[:, place])
+    return x, y

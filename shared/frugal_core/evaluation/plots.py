@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frugal_core.errors import ConfigurationError
 from frugal_core.evaluation.evaluate import DatasetReport
+from frugal_core.evaluation.policy_figures import RANDOM, PoliciesReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,14 +44,32 @@ def plot(reports: Sequence[DatasetReport], path: Path) -> None:
     Raises:
         ConfigurationError: matplotlib is missing, or cannot write this format.
     """
+    _save([partial(_draw, report=report) for report in reports], path)
+
+
+def plot_policies(reports: Sequence[PoliciesReport], path: Path) -> None:
+    """Draw the single models and the curve of each family of policies, for each dataset.
+
+    Args:
+        reports: The datasets.
+        path: Where to save; the ending decides the format.
+
+    Raises:
+        ConfigurationError: matplotlib is missing, or cannot write this format.
+    """
+    _save([partial(_draw_policies, report=report) for report in reports], path)
+
+
+def _save(drawings: Sequence[Callable[[Axes], None]], path: Path) -> None:
+    """One drawing beside the other."""
     require_matplotlib()
     from matplotlib.figure import Figure
 
-    columns = min(2, len(reports))
-    rows = math.ceil(len(reports) / columns)
+    columns = min(2, len(drawings))
+    rows = math.ceil(len(drawings) / columns)
     figure = Figure(figsize=(7 * columns, 4.6 * rows), layout="constrained")
-    for place, report in enumerate(reports, 1):
-        _draw(figure.add_subplot(rows, columns, place), report)
+    for place, draw in enumerate(drawings, 1):
+        draw(figure.add_subplot(rows, columns, place))
     try:
         figure.savefig(path, dpi=130)
     except (OSError, ValueError) as error:
@@ -59,10 +79,7 @@ def plot(reports: Sequence[DatasetReport], path: Path) -> None:
 
 
 def _draw(axes: Axes, report: DatasetReport) -> None:
-    costs = [single.cost for single in report.singles]
-    axes.scatter(costs, [single.accuracy for single in report.singles], color="black", zorder=3, s=18)
-    for single in report.singles:
-        axes.annotate(single.model, (single.cost, single.accuracy), fontsize=6, xytext=(3, 3), textcoords="offset points")
+    _draw_singles(axes, [(single.model, single.cost, single.accuracy) for single in report.singles])
     by_model = {single.model: single for single in report.singles}
     for policy in report.policies[:_CURVES]:
         curve = policy.curve
@@ -77,8 +94,26 @@ def _draw(axes: Axes, report: DatasetReport) -> None:
             color="grey",
             label="random routing between the ends of the first",
         )
-    if min(costs) > 0 and max(costs) > _WIDE * min(costs):
-        axes.set_xscale("log")
     axes.set(title=report.setting.dataset, xlabel=report.setting.unit, ylabel="accuracy (test)")
     if report.policies:
         axes.legend(fontsize=7, loc="lower right")
+
+
+def _draw_policies(axes: Axes, report: PoliciesReport) -> None:
+    _draw_singles(axes, [(single.model, single.cost, single.quality) for single in report.singles])
+    for family in report.families:
+        curve = family.curve
+        style = {"linestyle": "--", "color": "grey"} if family.name == RANDOM else {"marker": ".", "markersize": 4}
+        axes.plot([point.cost for point in curve], [point.quality for point in curve], label=family.name, **style)
+    axes.set(title=report.setting.dataset, xlabel=report.setting.unit, ylabel="quality (held out)")
+    axes.legend(fontsize=7, loc="lower right")
+
+
+def _draw_singles(axes: Axes, singles: Sequence[tuple[str, float, float]]) -> None:
+    """Named points; the axis of costs is logarithmic where they lie far apart."""
+    costs = [cost for _, cost, _ in singles]
+    axes.scatter(costs, [quality for *_, quality in singles], color="black", zorder=3, s=18)
+    for name, cost, quality in singles:
+        axes.annotate(name, (cost, quality), fontsize=6, xytext=(3, 3), textcoords="offset points")
+    if min(costs) > 0 and max(costs) > _WIDE * min(costs):
+        axes.set_xscale("log")

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from frugal_core.evaluation.evaluate import DatasetReport, PolicyReport
-from frugal_core.learning.costs import USD
+from frugal_core.learning.costs import RELATIVE, USD
 
 _ROWS = 12
 
@@ -110,7 +110,7 @@ def _policy_dict(policy: PolicyReport) -> Mapping[str, object]:
 def _singles(report: DatasetReport) -> Table:
     table = Table(title="Single models (test split)", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("model")
-    for name in ("accuracy", _unit(report), "AUROC of signal"):
+    for name in ("accuracy", unit_label(report.setting.unit), "AUROC of signal"):
         table.add_column(name, justify="right")
     table.add_column("")
     for single in report.singles:
@@ -118,7 +118,7 @@ def _singles(report: DatasetReport) -> Table:
             word for word, chosen in (("best", report.best_single), ("cheapest", report.cheapest_single)) if single is chosen
         ]
         style = "bold" if marks else None
-        cells = (f"{single.accuracy:.4f}", _money(report, single.cost), _number(single.auroc, ".3f"))
+        cells = (f"{single.accuracy:.4f}", amount(report.setting.unit, single.cost), number(single.auroc, ".3f"))
         table.add_row(escape(single.model), *cells, ", ".join(marks), style=style)
     return table
 
@@ -135,31 +135,43 @@ def _cascades(report: DatasetReport) -> Table:
         gain = None if policy.auc is None or policy.auc_random is None else policy.auc - policy.auc_random
         table.add_row(
             escape("\n".join(policy.models)),
-            _number(policy.auc, ".4f"),
-            _number(policy.auc_random, ".4f"),
-            _number(gain, "+.4f"),
-            "-" if policy.cost_at_best_single is None else _money(report, policy.cost_at_best_single),
+            number(policy.auc, ".4f"),
+            number(policy.auc_random, ".4f"),
+            number(gain, "+.4f"),
+            amount(report.setting.unit, policy.cost_at_best_single),
             f"{policy.chosen.accuracy:.4f}",
-            _money(report, policy.chosen.cost),
+            amount(report.setting.unit, policy.chosen.cost),
             "\n".join(f"{calls:.2f}" for calls in policy.chosen.calls),
             style=None if policy.beats_random else "dim",
         )
+    unit = unit_label(report.setting.unit)
     table.caption = (
-        f"† {_unit(report)} at which it is as accurate as the best single model\n"
-        f"* accuracy, {_unit(report)} and calls per query at the cheapest thresholds that match the last model on train, "
-        "else at the most accurate ones"
+        f"† {unit} at which it is as accurate as the best single model\n"
+        f"* accuracy, {unit} and calls per query at the cheapest thresholds that match the last model on train, else at the "
+        "most accurate ones"
     )
     table.caption_justify = "left"
     return table
 
 
-def _unit(report: DatasetReport) -> str:
-    return "USD/1000" if report.setting.unit == USD else "cost (B)"
+def unit_label(unit: str) -> str:
+    """A unit of cost, as amounts are shown in it.
+
+    >>> unit_label("USD per query"), unit_label("calls per query")
+    ('USD/1000', 'calls')
+    """
+    return {USD: "USD/1000", RELATIVE: "size in B"}.get(unit, unit.removesuffix(" per query"))
 
 
-def _money(report: DatasetReport, cost: float) -> str:
-    return f"{cost * 1000:.4g}" if report.setting.unit == USD else f"{cost:.4g}"
+def amount(unit: str, cost: float | None) -> str:
+    """A cost per query, as shown.
+
+    >>> amount("USD per query", 0.00025), amount("calls per query", 1.5), amount("calls per query", None)
+    ('0.25', '1.5', '-')
+    """
+    return number(cost, ".4g") if cost is None or unit != USD else f"{cost * 1000:.4g}"
 
 
-def _number(value: float | None, form: str) -> str:
+def number(value: float | None, form: str) -> str:
+    """A number, or a dash where there is none."""
     return "-" if value is None else format(value, form)

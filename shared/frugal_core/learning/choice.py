@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from frugal_core.errors import RecordingsError
+from frugal_core.learning.cascade_path import FEWEST
 from frugal_core.learning.columns import Floats
 from frugal_core.learning.cross_validation import Trained, Trial, cross_validate
 from frugal_core.learning.objective import Objective
@@ -141,7 +143,15 @@ class Chosen:
     name: str = "fit"
 
     def fit(self, setting: Setting) -> ChosenPath:
-        """From all rows of a setting."""
+        """From all rows of a setting.
+
+        Raises:
+            RecordingsError: There are fewer than 10 queries.
+        """
+        if len(setting.correct) < FEWEST:
+            raise RecordingsError(
+                f"{setting.dataset}: {len(setting.correct)} queries are too few to choose among families: record {FEWEST}."
+            )
         trained = cross_validate(self.families, setting, self.folds)
         paths = tuple(
             None if each.reason is not None else family.fit(setting)

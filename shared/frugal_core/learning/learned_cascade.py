@@ -41,9 +41,13 @@ class LearnedCascadePath(Path):
 
     def replay(self, setting: Setting) -> Replayed:
         """Score the recorded answers, and compare the scores with the thresholds."""
+        return self.found.replay(_scored(setting, self.probabilities(setting)))
+
+    def probabilities(self, setting: Setting) -> Floats:
+        """Scores of the recorded answers, which are probabilities: shape (queries, models)."""
         queries, answers = _seen(setting)
-        scores = np.array([self.scorer(query, answer) for query, answer in zip(queries, answers, strict=True)], dtype=float)
-        return self.found.replay(_scored(setting, scores))
+        scores = [self.scorer(query, answer) for query, answer in zip(queries, answers, strict=True)]
+        return np.array(scores, dtype=np.float64).reshape(setting.correct.shape)
 
     def policy(self, place: int) -> Policy:
         """The cascade, on live answers."""

@@ -215,7 +215,7 @@ def _gaps(recordings: Recordings, signal: str | None, score: Floats) -> list[str
     """What the recordings do not have."""
     notes = []
     if signal is None:
-        notes.append(f"no signal (none of {', '.join(SIGNALS)}): single models only; --signal names another column")
+        notes.append(f"no signal (none of {', '.join(SIGNALS)}): no thresholds on it; --signal names another column")
     else:
         without = [name for i, name in enumerate(recordings.models) if np.isnan(score[:, i]).all()]
         some = int(np.isnan(score).sum() - len(without) * len(score))
@@ -232,4 +232,4 @@ def _gaps(recordings: Recordings, signal: str | None, score: Floats) -> list[str
         )
         if absent
     ]
-    return [*notes, f"not recorded, not needed: {', '.join(missing)}"] if missing else notes
+    return [*notes, f"not recorded: {', '.join(missing)}"] if missing else notes
