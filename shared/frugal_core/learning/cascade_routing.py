@@ -10,7 +10,7 @@ import numpy.typing as npt
 from frugal_core.errors import ConfigurationError, RecordingsError
 from frugal_core.learning.columns import Floats
 from frugal_core.learning.estimates import FEWEST, Shown, Table, apply, learn
-from frugal_core.learning.frontier import pareto
+from frugal_core.learning.frontier import mean_quality, pareto
 from frugal_core.learning.induction import Plan, Prices, induce, leading
 from frugal_core.learning.logistic import folds_of
 from frugal_core.learning.path import Path, Replayed
@@ -98,7 +98,7 @@ class CascadeRouting:
     fusion: bool = True
     most_models: int = 5
     scorer: ScoreFunction = field(default_factory=RecordedSignal)
-    name: str = "cascade_router"
+    name: str = "cascade router"
 
     def __post_init__(self) -> None:
         if self.depth not in (1, 2, 3, 4) or isinstance(self.depth, bool):
@@ -118,11 +118,13 @@ class CascadeRouting:
         chosen = best_together(setting, self.most_models)
         part = setting.select(chosen)
         seen = Shown.of(part)
-        estimates, table = learn(seen, part.models, self.depth, fusion=self.fusion)
-        usable = ~seen.unusable(estimates.required)
         prices = Prices.of(part, _cost_weights(part))
-        plan = induce(part, usable, table, prices, self.depth)
-        cost, quality = _expected(part, usable, table, prices, self.depth)
+        learned = _Learned.of(part, seen, prices, self.depth, fusion=self.fusion, queries=True)
+        if learned.estimates.query:  # what queries show may be worth less than the noise it brings in
+            without = _Learned.of(part, seen, prices, self.depth, fusion=self.fusion, queries=False)
+            learned = max(without, learned, key=lambda each: each.worth(prices))
+        estimates, cost, quality = learned.estimates, learned.cost, learned.quality
+        plan = induce(part, ~seen.unusable(estimates.required), learned.table, prices, self.depth)
         places = pareto(cost, quality)
         return CascadeRoutingPath(
             self.name,
@@ -135,6 +137,27 @@ class CascadeRouting:
             tuple(places.tolist()),
             self.scorer,
         )
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """Estimates, and what is expected under each cost weight."""
+
+    estimates: Estimates
+    table: Table
+    cost: Floats
+    quality: Floats
+
+    @classmethod
+    def of(cls, setting: Setting, seen: Shown, prices: Prices, depth: int, *, fusion: bool, queries: bool) -> _Learned:
+        estimates, table = learn(seen, setting.models, depth, fusion=fusion, queries=queries)
+        usable = ~seen.unusable(estimates.required)
+        return cls(estimates, table, *_expected(setting, usable, table, prices, depth))
+
+    def worth(self, prices: Prices) -> float:
+        """Mean quality over all budgets."""
+        low, high = float(prices.cost.min()), float(prices.cost.max())
+        return mean_quality(self.cost, self.quality, low, high) if high > low else float(self.quality.max())
 
 
 def replayed(

@@ -112,7 +112,7 @@ Table = Mapping[tuple[int, ...], Floats]
 """Per set of known models, shape (queries, models): P(right) of each; NaN where nobody asks for it."""
 
 
-def learn(seen: Shown, models: Sequence[str], depth: int, *, fusion: bool) -> tuple[Estimates, Table]:
+def learn(seen: Shown, models: Sequence[str], depth: int, *, fusion: bool, queries: bool = True) -> tuple[Estimates, Table]:
     """Learn from all rows; and what estimates learned without a row's fold say of that row.
 
     The regressions of the second layer are learned on log-odds that the first gives for rows left out, or they would trust it
@@ -123,6 +123,7 @@ def learn(seen: Shown, models: Sequence[str], depth: int, *, fusion: bool) -> tu
         models: Names of the models.
         depth: Most answers taken into account at once.
         fusion: Whether to look at agreement between answers, where that tells right from wrong.
+        queries: Whether to look at the queries' surface, where that tells who will be right.
     """
     rows, count = seen.correct.shape
     folds = folds_of(range(rows))
@@ -133,7 +134,8 @@ def learn(seen: Shown, models: Sequence[str], depth: int, *, fusion: bool) -> tu
     )
     usable = ~seen.unusable(required)
     whole = np.ones(rows, dtype=bool)
-    query = [_crossed(seen.query, seen.correct[:, model], whole, folds, None) for model in range(count if seen.asked else 0)]
+    asked = range(count if seen.asked and queries else 0)
+    query = [_crossed(seen.query, seen.correct[:, model], whole, folds, None) for model in asked]
     means = _means_left_out(seen.correct, folds)
     if query and not _tells([left_out for _, left_out in query], means, seen.correct):
         query = []

@@ -12,6 +12,7 @@ import numpy as np
 from frugal_core.errors import ConfigurationError, RecordingsError
 from frugal_core.learning.agreement_setting import BY_LABELS, BY_TEXT, agreement_setting
 from frugal_core.learning.cascade_path import CascadeSearch
+from frugal_core.learning.cascade_routing import CascadeRouting
 from frugal_core.learning.choice import Choice
 from frugal_core.learning.cross_validation import cross_validate
 from frugal_core.learning.guarantee import certify, rows_needed
@@ -20,6 +21,7 @@ from frugal_core.learning.objective import Objective
 from frugal_core.learning.path import Family
 from frugal_core.learning.recorded_answers import RecordedSignal
 from frugal_core.learning.recordings import Recordings
+from frugal_core.learning.routing import Routing
 from frugal_core.learning.setting import Setting, prepare
 from frugal_core.learning.singles import Singles
 from frugal_core.policies.base import Policy
@@ -123,7 +125,14 @@ def default_families(scorer: ScoreFunction | None, embed: Embed | None = None) -
         embed: Turns a text into a vector.
     """
     signal = RecordedSignal() if scorer is None else scorer
-    return [Singles(), CascadeSearch(scorer=signal), LearnedCascade(signal, embed)]
+    return [
+        Singles(),
+        CascadeSearch(scorer=signal),
+        LearnedCascade(signal, embed),
+        Routing(embed=embed),
+        CascadeRouting(fusion=False, scorer=signal),
+        CascadeRouting(scorer=signal, name="cascade router with fusion"),
+    ]
 
 
 def _fitted(setting: Setting, families: Sequence[Family], objective: Objective, folds: int, note: str) -> Fitted:

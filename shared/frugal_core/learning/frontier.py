@@ -133,6 +133,26 @@ def pareto(cost: Floats, quality: Floats, preference: npt.NDArray[np.int64] | No
     return by_cost[np.concatenate([[True], rising[1:] > best[:-1]])] if len(by_cost) else by_cost
 
 
+def mean_quality(cost: Floats, quality: Floats, low: float, high: float) -> float:
+    """Mean quality over all budgets from `low` to `high`, of the points that no other beats: what a choice of points is worth.
+
+    Between two points quality rises in a straight line, which mixing both attains; below the first nothing is reached.
+
+    Args:
+        cost: Shape (points,).
+        quality: Shape (points,).
+        low: Least budget.
+        high: Greatest budget, above it.
+
+    >>> round(mean_quality(np.array([1.0, 3.0, 2.0]), np.array([0.5, 0.9, 0.4]), 1.0, 5.0), 3)
+    0.8
+    """
+    places = pareto(cost, quality)
+    costs = np.clip(np.concatenate([cost[places[:1]], cost[places], [high]]), low, high)
+    heights = np.concatenate([[0.0], quality[places], quality[places[-1:]]])
+    return float((np.diff(costs) * (heights[1:] + heights[:-1]) / 2).sum() / (high - low))
+
+
 def as_points(orders: Sequence[tuple[int, ...]], thresholds: Floats, cost: Floats, quality: Floats) -> tuple[Point, ...]:
     """Points from columns.
 

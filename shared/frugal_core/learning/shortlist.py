@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from frugal_core.learning.columns import Floats
-from frugal_core.learning.frontier import pareto
+from frugal_core.learning.frontier import mean_quality
 from frugal_core.learning.setting import Setting
 from frugal_core.learning.threshold_search import Ranked, search_order
 
@@ -35,17 +34,10 @@ def best_together(setting: Setting, most: int) -> list[int]:
 
     def reach(chosen: Sequence[int]) -> float:
         points = np.concatenate([curves[pair] for pair in ((one, other) for one in chosen for other in chosen)])
-        return _area(points[pareto(points[:, 0], points[:, 1])], low, high)
+        return mean_quality(points[:, 0], points[:, 1], low, high)
 
     chosen: list[int] = []
     while len(chosen) < most:
         others = [model for model in range(models) if model not in chosen]
         chosen.append(max(others, key=lambda model: reach([*chosen, model])))
     return sorted(chosen)
-
-
-def _area(points: Floats, low: float, high: float) -> float:
-    """Area under a frontier from `low` to `high`; below its first point nothing is reached."""
-    costs = np.clip(np.concatenate([points[:1, 0], points[:, 0], [high]]), low, high)
-    heights = np.concatenate([[0.0], points[:, 1], points[-1:, 1]])
-    return float((np.diff(costs) * (heights[1:] + heights[:-1]) / 2).sum())

@@ -37,7 +37,7 @@ def features_of(
     features += [float(reason == word) for word in _FINISHES]
     features += (float(reason is None), float(bool(answer.tool_calls)), float(answer.parsing_error is not None))
     if models:
-        name = model_name(query, answer)
+        name = model_name(query, answer, models)
         features += [float(name == model) for model in models] if name in models else [nan] * len(models)
     return features, known
 
@@ -86,12 +86,12 @@ def plain_score(scorer: ScoreFunction, query: Query, answer: Answer) -> float | 
     return as_score(scorer, scored)
 
 
-def model_name(query: Query, answer: Answer) -> str | None:
-    """Name of the model that answered."""
+def model_name(query: Query, answer: Answer, known: Sequence[str] = ()) -> str | None:
+    """Name of the tier that answered; or of the model behind it, if only that is known."""
     if not -len(query.tiers) <= answer.tier < len(query.tiers):
         return None
     tier = query.tiers[answer.tier]
-    return tier.model or tier.name
+    return tier.model if tier.model in known and tier.name not in known else tier.name
 
 
 def graded_rows(

@@ -553,3 +553,15 @@ def test_on_real_models_both_tell_the_truth_where_the_raw_signal_does_not(name: 
     each = np.array(measured)
     assert (each[:, 2] < each[:, 0]).mean() >= 0.85
     assert (each[:, 4] < each[:, 0]).mean() >= 0.85
+
+
+def test_a_tier_is_known_by_its_name_or_by_its_models() -> None:
+    """Two tiers may be the same model with other settings: `record` tells them apart by name."""
+    from frugal_core.scorers.features import model_name
+    from frugal_core.types import Answer, Message, Query, Tier
+
+    query = Query((Message("user", "?"),), (Tier("gpt-4o", "gpt-4o"), Tier("gpt-4o-2", "gpt-4o"), Tier("mine", "o3")))
+    answers = [Answer("", tier=tier) for tier in range(3)]
+    assert [model_name(query, answer, ("gpt-4o", "gpt-4o-2", "o3")) for answer in answers] == ["gpt-4o", "gpt-4o-2", "o3"]
+    assert [model_name(query, answer) for answer in answers] == ["gpt-4o", "gpt-4o-2", "mine"]
+    assert model_name(query, Answer("", tier=3)) is None
