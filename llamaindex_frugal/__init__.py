@@ -8,9 +8,10 @@ from frugal_core.decision import Decision, Step
 from frugal_core.errors import ConfigurationError, FrugalError, FrugalWarning, RecordingsError, ScorerError, UnknownModelError
 from frugal_core.learning.grading import grade
 from frugal_core.learning.semantic import SemanticAgreement
-from frugal_core.policies import Cascade, Policy, RandomRouter, Router, Single
+from frugal_core.policies import Cascade, CascadeRouter, Policy, RandomRouter, Router, Single
 from frugal_core.policies.audited import Audited
 from frugal_core.policies.budgeted import BudgetedThreshold
+from frugal_core.policies.fitted import Candidate, Fitted
 from frugal_core.policies.hopeless import Hopeless
 from frugal_core.policies.thresholds import FixedThreshold, Threshold
 from frugal_core.predictors import (
@@ -55,11 +56,14 @@ __all__ = [
     "Audited",
     "BudgetedThreshold",
     "Calibrated",
+    "Candidate",
     "Cascade",
+    "CascadeRouter",
     "ConfigurationError",
     "CrossEncoderScorer",
     "Decision",
     "FactorisationPredictor",
+    "Fitted",
     "FixedThreshold",
     "FrugalDecisionEvent",
     "FrugalError",

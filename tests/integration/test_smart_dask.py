@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import warnings
 
 import pytest
 
@@ -22,10 +23,17 @@ QUESTIONS = [f"Which is larger, {a} or {b}?" for a in range(20, 24) for b in ran
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["threads", "processes"])
-def cluster(request):
-    with distributed.Client(
-        n_workers=1, threads_per_worker=4, processes=request.param, dashboard_address=None, set_as_default=False
-    ) as client:
+def cluster(request, tmp_path_factory):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a slow disk, or a port that another cluster has: neither is ours
+        local = distributed.LocalCluster(
+            n_workers=1,
+            threads_per_worker=4,
+            processes=request.param,
+            dashboard_address=":0",
+            local_directory=str(tmp_path_factory.mktemp("dask")),
+        )
+    with local, distributed.Client(local, set_as_default=False) as client:
         yield client
 
 

@@ -15,10 +15,10 @@ from frugal_core.learning.cascade_path import CascadeSearch
 from frugal_core.learning.cascade_routing import CascadeRouting
 from frugal_core.learning.choice import Choice
 from frugal_core.learning.cross_validation import cross_validate
-from frugal_core.learning.guarantee import certify, rows_needed
+from frugal_core.learning.guarantee import certify, rows_needed, safest_first
 from frugal_core.learning.learned_cascade import LearnedCascade
 from frugal_core.learning.objective import Objective
-from frugal_core.learning.path import Family
+from frugal_core.learning.path import Family, Path
 from frugal_core.learning.recorded_answers import RecordedSignal
 from frugal_core.learning.recordings import Recordings
 from frugal_core.learning.routing import Routing
@@ -181,7 +181,7 @@ def guaranteed(
     objective = Objective("quality", 1 - max_disagreement)
     choice = Choice.of(cross_validate(families, learning, folds), objective)
     path = families[choice.place].fit(learning)
-    places = _walk(path.cost, path.quality)
+    places = walk(path)
     losses = np.clip(1 - path.replay(judged.rows(calibrating)).quality[places], 0.0, 1.0)
     guarantee = certify(losses, [f"policy {place} of {path.family}" for place in places], max_disagreement, confidence)
     name = setting.models[reference]
@@ -205,13 +205,9 @@ def guaranteed(
     )
 
 
-def _walk(cost: np.ndarray[Any, Any], quality: np.ndarray[Any, Any]) -> list[int]:
-    """Places from the safest to the cheapest, without those that a cheaper one equals in safety; at most `STEPS`."""
-    places, cheapest = [], math.inf
-    for place in np.lexsort((cost, -quality)):
-        if cost[place] < cheapest:
-            places.append(int(place))
-            cheapest = float(cost[place])
+def walk(path: Path) -> list[int]:
+    """Places of a path from the safest to the cheapest, by what is expected of them; at most `STEPS`."""
+    places = safest_first(1 - path.quality[:, None], path.cost)
     if len(places) <= STEPS:
         return places
     return [places[i] for i in np.unique(np.linspace(0, len(places) - 1, STEPS).round().astype(int))]
