@@ -111,7 +111,7 @@ def build_tiers(models: Sequence[Any], prices: PriceBook, parameters: Mapping[st
         _runnable(model, {name: value for name, value in parameters.items() if value is not None and value != []})
         for model in models
     ]
-    names = unique_names([_model_name(runnable) or type(runnable).__name__ for runnable in runnables])
+    names = unique_names([_given_name(each) or _model_name(each) or type(each).__name__ for each in runnables])
     return tuple(_tier(name, runnable, prices) for name, runnable in zip(names, runnables, strict=True))
 
 
@@ -208,8 +208,8 @@ def _tier(name: str, runnable: Runnable[Any, Any], prices: PriceBook) -> TierMod
     profile = (model.profile if model is not None else None) or {}
     about = describe(
         name,
-        _model_name(runnable),
-        provider(runnable),
+        _model_name(_last(runnable)),
+        provider(_last(runnable)),
         prices,
         context_window=profile.get("max_input_tokens"),
         supports_tools=profile.get("tool_calling") is not False,
@@ -250,6 +250,26 @@ def _bound_inside(runnable: Runnable[Any, Any], kwargs: Mapping[str, Any], *, ov
             return runnable.bind(**(kwargs if over else {**kwargs, **runnable.kwargs}))
         return runnable.model_copy(update={"bound": _bound_inside(runnable.bound, kwargs, over=over)})
     return runnable.bind(**kwargs) if isinstance(runnable, BaseChatModel) else runnable
+
+
+def _given_name(runnable: Runnable[Any, Any]) -> str | None:
+    """The name a user gave it: `RunnableSequence(…, name=…)`, `ChatOpenAI(…, name=…)` or `.with_config(run_name=…)`."""
+    while isinstance(runnable, RunnableBindingBase):
+        if name := runnable.config.get("run_name"):
+            return name
+        runnable = runnable.bound
+    return runnable.name if isinstance(runnable, (BaseChatModel, RunnableSequence)) else None
+
+
+def _last(runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """What of a chain answers, and is paid: a prompt before it has no price."""
+    while True:
+        inner = runnable
+        while isinstance(inner, RunnableBindingBase):
+            inner = inner.bound
+        if not isinstance(inner, RunnableSequence):
+            return runnable
+        runnable = inner.last
 
 
 def _model_name(runnable: Runnable[Any, Any]) -> str | None:

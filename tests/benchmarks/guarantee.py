@@ -19,6 +19,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from policies import size
 
 from frugal_core.learning import Recordings
 from frugal_core.learning.agreement_setting import agreement_setting
@@ -95,7 +96,7 @@ def learned(data, splits):
     print(f"|{'---|' * 8}")
     for name in dict.fromkeys(name for name, *_ in SETS):
         (recordings,) = Recordings.read([data / name])
-        whole = prepare(recordings, sizes={model: 1.0 + place for place, model in enumerate(recordings.models)})
+        whole = prepare(recordings, sizes={model: size(model) for model in recordings.models if size(model)})
         reference = int(np.argmax(whole.correct.mean(axis=0)))
         judged = agreement_setting(whole, reference)
         rng = np.random.default_rng(0)

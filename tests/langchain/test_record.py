@@ -4,14 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
-from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import RunnableLambda
 
 from frugal_core.cli import main
 from frugal_core.errors import ConfigurationError, FrugalWarning
 from frugal_core.learning.setting import prepare
 from frugal_core.playground.questions import generate
-from langchain_frugal import arecord, grade, record
+from langchain_frugal import ChatFrugal, arecord, fit, grade, record
 from langchain_frugal.playground import ChatPlayground
 from lc import large, small
 from openai_shapes import PRICES
@@ -88,8 +88,8 @@ async def test_conversations_prompts_and_chains(how, path):
         [("user", "Who?")],
         {"query": [HumanMessage("When?")], "query_id": "when", "reference": "the small answer"},
     ]
-    with pytest.warns(FrugalWarning, match="No price is known"):
-        await recorded(how, [first, chain], queries, path)
+    await recorded(how, [first, chain], queries, path)
+    assert all(row["cost_usd"] > 0 for row in rows_of(path))  # a chain costs what its model does
     rows = [row for row in rows_of(path) if row["model"] == "small"]
     assert sorted(row["query"] for row in rows) == [
         "When?",
@@ -164,3 +164,19 @@ def test_votes_of_recorded_samples_are_charged_to_the_cascade_that_goes_by_them(
     assert (votes.scoring > 0).all()
     assert (margin.scoring == 0).all()
     assert (votes.cost == margin.cost).all()
+
+
+def test_prompts_are_arms_under_names_of_their_own(tmp_path):
+    """A prompt before a model makes another arm: it is priced like the model, and a policy may choose it."""
+    small, large = (ChatPlayground(model=f"playground-{size}") for size in ("small", "large"))
+    example = ChatPromptTemplate.from_messages([("human", "What is 1 plus 2?"), ("ai", "3"), MessagesPlaceholder("turns")])
+    arm = (RunnableLambda(lambda turns: {"turns": turns}) | example | small).with_config(run_name="small with an example")
+    queries = [{"query": f"What is {a} plus {b}?", "reference": str(a + b)} for a in range(3, 8) for b in range(2, 7)]
+    done = record([small, arm, large], queries, tmp_path / "arms.jsonl", progress=False)
+    models = ["playground-small", "small with an example", "playground-large"]
+    recordings = done.recordings.select(models)
+    costs = recordings.values["cost_usd"].mean(axis=0)
+    assert costs[0] < costs[1] < costs[2]
+    policy = fit(recordings, budget_usd=float(costs[1]) * 1.01)
+    served = ChatFrugal(models=[small, arm, large], policy=policy).invoke("What is 3 plus 4?")
+    assert served.response_metadata["frugal"]["tier"] in models
