@@ -56,6 +56,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", type=float, metavar="T", help="of these samples")
     parser.add_argument("--max-usd", type=float, metavar="USD", help="most that the whole file may cost")
     parser.add_argument(
+        "--output-tokens", type=int, metavar="N", help="expected length of an answer, for the estimate (default: 256)"
+    )
+    parser.add_argument(
         "--prices", nargs="+", default=[], metavar="MODEL=IN,OUT", help="USD per million tokens, over the packaged prices"
     )
     parser.add_argument("--dataset", metavar="NAME", help="of queries that name none (default: the file's name)")
@@ -145,6 +148,8 @@ def _options(arguments: argparse.Namespace) -> Options:
         options["temperature"] = arguments.temperature
     if arguments.max_usd is not None:
         options["max_usd"] = arguments.max_usd
+    if arguments.output_tokens is not None:
+        options["output_tokens"] = arguments.output_tokens
     if arguments.dataset is not None:
         options["dataset"] = arguments.dataset
     if arguments.train_share is not None:

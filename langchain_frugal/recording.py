@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from typing_extensions import Unpack
 
 from frugal_core.arguments import price_book
+from frugal_core.errors import FrugalWarning
 from frugal_core.policies import Cascade
 from frugal_core.types import Answer, Query, Tier
 from langchain_frugal._asking import Asking
@@ -94,6 +96,14 @@ class Asker:
     def __init__(self, models: Sequence[Any], prices: Any) -> None:
         self._given = models, prices
         self._runner = Runner(build_tiers(models, price_book(prices), {}), Cascade(), -1, MessageShape())
+        nameless = [tier for tier in self._runner.tiers if tier.about.name.startswith(type(tier.runnable).__name__)]
+        if len(nameless) > 1:
+            warnings.warn(
+                f"{len(nameless)} of the models are chains without a name of their own ({nameless[0].about.name}, ...): "
+                "what is learned of one might be taken for another. Name them: chain.with_config(run_name='small, few-shot').",
+                FrugalWarning,
+                stacklevel=3,
+            )
 
     def __reduce__(self) -> tuple[type[Asker], tuple[Any, ...]]:
         return Asker, self._given

@@ -17,7 +17,11 @@ from frugal_core import __version__
 from frugal_core.errors import FrugalError
 
 GROUP = "frugal.commands"
-_OWN = {"evaluate": "frugal_core.evaluation.command", "fit": "frugal_core.learning.fit_command"}
+_OWN = {
+    "evaluate": "frugal_core.evaluation.command",
+    "fit": "frugal_core.learning.fit_command",
+    "grade": "frugal_core.learning.grade_command",
+}
 
 
 class Command(Protocol):

@@ -120,8 +120,16 @@ def decode(data: Any) -> Any:
 
 
 def save(value: Any, path: str | Path) -> None:
-    """Write an object to a JSON file, replacing the file only once it is whole."""
+    """Write an object to a JSON file, replacing the file only once it is whole.
+
+    Raises:
+        ConfigurationError: A part of it is code, or there is no such folder.
+    """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be written: there is no folder {str(path.parent)!r}. Make it, or give another path."
+        )
     text = json.dumps({"frugal": FORMAT, "object": encode(value)}, indent=1)
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8")
@@ -135,19 +143,33 @@ def load(path: str | Path) -> Any:
         ConfigurationError: The file is missing, is not such a file, or was written by a later version.
     """
     path = Path(path)
+    text = ""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
     except FileNotFoundError:
         raise ConfigurationError(f"No saved policy at {str(path)!r}. Save one with policy.save({str(path)!r}).") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ConfigurationError(f"{str(path)!r} is not a saved policy: {error}.") from error
+        raise ConfigurationError(f"{str(path)!r} is not a saved policy: {_recorded(text) or error}.") from error
     if not isinstance(data, dict) or "frugal" not in data or "object" not in data:
-        raise ConfigurationError(f"{str(path)!r} is not a saved policy: it has no 'frugal' and 'object' entries.")
+        why = _recorded(text) or "it has no 'frugal' and 'object' entries"
+        raise ConfigurationError(f"{str(path)!r} is not a saved policy: {why}.")
     if data["frugal"] != FORMAT:
         raise ConfigurationError(
             f"{str(path)!r} has format {data['frugal']!r}, this version reads {FORMAT}. Upgrade langchain-frugal."
         )
     return decode(data["object"])
+
+
+def _recorded(text: str) -> str | None:
+    """What to do with the text of a file of recordings; `None` for any other."""
+    try:
+        row = json.loads(text.partition("\n")[0])
+    except json.JSONDecodeError:
+        return None
+    if not (isinstance(row, dict) and {"dataset", "query_id", "model"} <= row.keys()):
+        return None
+    return "it looks like a file of recordings. Learn a policy from it with fit(...) or frugal fit, save that and load it"
 
 
 def _class(kind: Any) -> Any:

@@ -180,3 +180,12 @@ def test_prompts_are_arms_under_names_of_their_own(tmp_path):
     policy = fit(recordings, budget_usd=float(costs[1]) * 1.01)
     served = ChatFrugal(models=[small, arm, large], policy=policy).invoke("What is 3 plus 4?")
     assert served.response_metadata["frugal"]["tier"] in models
+
+
+def test_nameless_chains_are_told_to_have_names(tmp_path):
+    chains = [RunnableLambda(lambda turns: turns) | small(), RunnableLambda(lambda turns: turns) | large()]
+    with pytest.warns(FrugalWarning, match=r"2 of the models are chains without a name.*with_config\(run_name="):
+        record(chains, ["one"], tmp_path / "nameless.jsonl", prices=PRICES, progress=False)
+    named = [chain.with_config(run_name=name) for chain, name in zip(chains, ("plain", "other"), strict=True)]
+    done = record(named, ["one"], tmp_path / "named.jsonl", prices=PRICES, progress=False)
+    assert set(done.recordings.models) == {"plain", "other"}

@@ -80,6 +80,13 @@ def test_too_little_money_asks_nothing(queries, tmp_path, capsys):
     assert not file.exists() or not file.read_text()
 
 
+def test_expected_length_of_answers(queries, tmp_path, capsys):
+    arguments = ("--output-tokens", "12", "--prices", "playground-small=1,1", "playground-large=1,1")
+    status, _, err = recorded(capsys, "--queries", queries, "--out", tmp_path / "answers.jsonl", *arguments)
+    assert status == 0
+    assert "assuming answers of 12 tokens." in err
+
+
 def test_failures_show_in_the_status(tmp_path, capsys):
     queries, file = tmp_path / "questions.jsonl", tmp_path / "answers.jsonl"
     queries.write_text(json.dumps({"query": "What is 1 plus 1? " * 400, "reference": "2"}) + "\n")

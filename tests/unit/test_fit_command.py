@@ -57,6 +57,13 @@ def test_a_guarantee(recordings, capsys, tmp_path):
     assert str(policy.guarantee) in out
 
 
+def test_an_objective_that_none_keeps(recordings, capsys, tmp_path):
+    status, out, _, policy = fitted(capsys, tmp_path, "--recordings", recordings, "--budget-usd", "0.00001")
+    assert status == 1
+    assert "Not kept: no policy keeps what was asked for, the best quality for at most 1e-05" in out
+    assert policy.policy == Single("small")
+
+
 def test_only_the_reference_can_be_certified(capsys, tmp_path):
     """The small model is right wherever it is learned from, and wrong on the queries that `fit` keeps for calibration."""
     kept = set(np.random.default_rng(0).permutation(60)[:24].tolist())

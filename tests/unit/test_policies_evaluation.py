@@ -16,6 +16,7 @@ from frugal_core.evaluation.policy_figures import RANDOM
 from frugal_core.evaluation.policy_report import headline
 from frugal_core.evaluation.preparation import CALLS, ready
 from frugal_core.evaluation.replay import Replay
+from frugal_core.evaluation.report import amount
 from frugal_core.learning import Recordings
 from frugal_core.learning.calibration import calibration_error
 from frugal_core.learning.cascade_path import CascadeSearch
@@ -323,7 +324,7 @@ def test_an_unknown_signal_is_still_an_error(tmp_path):
 
 
 def test_nothing_graded(tmp_path):
-    with pytest.raises(RecordingsError, match="none of its 120 answers is graded"):
+    with pytest.raises(RecordingsError, match=r"none of its 120 answers is graded\. Grade the file with frugal grade"):
         ready(read(tmp_path, [{**row, "correct": None} for row in made_up()]))
 
 
@@ -418,6 +419,15 @@ def test_odd_files(tmp_path, capsys, rows):
     assert len(report["datasets"]) == 1
 
 
+def test_a_guarantee_of_fit_alone_is_that_of_what_it_chooses_among(setting):
+    of_fit, of_its_own = (
+        evaluate_policies(setting, families, folds=2, resamples=5, max_disagreements=[0.4]).promises
+        for families in ([Chosen((Singles(), CascadeSearch()))], [Singles(), CascadeSearch()])
+    )
+    assert of_fit == of_its_own
+    assert of_fit[0].disagreement is not None
+
+
 def test_names_are_escaped(tmp_path, capsys):
     rows = [{**row, "dataset": "<i>&set</i>", "model": f'<b>{row["model"]}</b>&"co"'} for row in made_up(20)]
     _, page, _ = whole(tmp_path, capsys, rows)
@@ -429,9 +439,23 @@ def test_names_are_escaped(tmp_path, capsys):
 def test_what_it_takes_to_be_as_good_as_the_best_single_model(setting):
     oracle = evaluate_policies(setting, [Always(2, cheat=True)], folds=4, resamples=50)
     assert "Best single model: large" in headline(oracle)
-    assert headline(oracle).endswith("As good for 6% of its cost (6%): always.")
+    quality = f"{setting.correct[:, 2].mean():.4f}"
+    cost = f"at {amount(setting.unit, 0.016)}"
+    assert f"large, {quality} {cost}" in headline(oracle)
+    point = f"always, {quality} at {amount(setting.unit, 0.001)}, chosen on the learning queries."
+    assert headline(oracle).endswith(f"As good for 6% of its cost: {point}")
     honest = evaluate_policies(setting, [Always(2)], folds=4, resamples=50)
     assert headline(honest).endswith("Nothing else is as good for less.")
+
+
+def test_the_headline_goes_by_what_was_chosen_not_by_the_best_point_of_the_curve(setting):
+    report = evaluate_policies(setting, [Always(0)], folds=4, resamples=5)
+    family = by_name(report)["always"]
+    flattered = replace(family, curve=(replace(family.chosen, quality=1.0),), cost_at_best=family.chosen.cost)
+    quality = f"{setting.correct[:, 0].mean():.4f}"
+    said = headline(replace(report, families=(report.families[0], flattered)))
+    assert "Nothing else is as good for less. Nearest, for 6% of its cost: always, " + quality in said
+    assert said.endswith(", chosen on the learning queries.")
 
 
 def test_what_was_missing_is_said(tmp_path, capsys):

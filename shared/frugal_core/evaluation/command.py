@@ -14,6 +14,7 @@ from frugal_core.errors import ConfigurationError, RecordingsError
 from frugal_core.evaluation import policies_command
 from frugal_core.evaluation.evaluate import DatasetReport, evaluate, whole_cascade
 from frugal_core.evaluation.plots import plot, require_matplotlib
+from frugal_core.evaluation.preparation import check_graded
 from frugal_core.evaluation.report import show, write_json
 from frugal_core.learning.recordings import SIGNALS, Recordings
 from frugal_core.learning.setting import prepare
@@ -177,6 +178,7 @@ def _evaluate_all(
         for dataset in recordings:
             task = progress.add_task(dataset.dataset, total=None)
             try:
+                check_graded(dataset)
                 setting = prepare(dataset, models=arguments.models, signal=arguments.signal, sizes=sizes)
                 members = whole_cascade(setting) if arguments.models else None
                 report = evaluate(

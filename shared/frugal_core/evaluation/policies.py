@@ -71,7 +71,7 @@ def evaluate_policies(
         miscalibration = _calibration_error(paths, setting, parts)
         reports.append(scoring.report(family.name, held, miscalibration, time.perf_counter() - began))
     promises = []
-    alone = [family for family in families if not isinstance(family, Chosen)]
+    alone = _single_families(families) if max_disagreements else []
     for bound in max_disagreements:
         progress(f"at most {bound:g}")
         promises.append(keep_promise(setting, alone, parts, scoring.strong, bound, confidence))
@@ -91,6 +91,12 @@ def evaluate_policies(
         resamples,
         (*_notes(setting, folds, parts, split), *setting.notes),
     )
+
+
+def _single_families(families: Sequence[Family]) -> list[Family]:
+    """Those that are no choice among others; where there are none, those that the choices are among."""
+    alone = [family for family in families if not isinstance(family, Chosen)]
+    return alone or [member for family in families if isinstance(family, Chosen) for member in family.families]
 
 
 def _notes(setting: Setting, folds: int | None, parts: Sequence[Fold], split: str) -> list[str]:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from frugal_core.evaluation.bootstrap import Interval
-from frugal_core.evaluation.policy_figures import FamilyReport, PoliciesReport
+from frugal_core.evaluation.policy_figures import RANDOM, FamilyReport, PoliciesReport
 from frugal_core.evaluation.report import amount, number, unit_label
 
 EXPLAINED = {
@@ -31,6 +31,7 @@ EXPLAINED = {
 
 _SIGNAL = ("AUROC", "ECE")
 _LESS = 0.995
+_SAME = 1e-12
 
 
 def show_policies(console: Console, report: PoliciesReport) -> None:
@@ -60,15 +61,21 @@ def about(report: PoliciesReport) -> str:
 
 
 def headline(report: PoliciesReport) -> str:
-    """The best single model, and what it takes to be as good."""
+    """The best single model, and the cheapest policy as good that its family chose before it saw these queries."""
     best, unit = report.best_single, report.setting.unit
     said = f"Best single model: {best.model}, {best.quality:.4f} at {amount(unit, best.cost)} ({unit_label(unit)})."
-    reaching = [(cost, family) for family in report.families if (cost := family.cost_at_best) is not None]
-    cost, cheapest = min(reaching, key=lambda pair: pair[0], default=(best.cost, None))
-    if cheapest is None or cost > _LESS * best.cost:
+    cheaper = [each for each in report.families if each.name != RANDOM and each.chosen.cost <= _LESS * best.cost]
+    as_good = [each for each in cheaper if each.chosen.quality >= best.quality - _SAME]
+    if as_good:
+        found = min(as_good, key=lambda each: each.chosen.cost)
+        said = f"{said} As good for {share(found.chosen.cost, best.cost)} of its cost:"
+    elif cheaper:
+        found = max(cheaper, key=lambda each: (each.chosen.quality, -each.chosen.cost))
+        said = f"{said} Nothing else is as good for less. Nearest, for {share(found.chosen.cost, best.cost)} of its cost:"
+    else:
         return f"{said} Nothing else is as good for less."
-    interval = share_span(cheapest.cost_at_best_interval, best.cost)
-    return f"{said} As good for {share(cost, best.cost)} of its cost ({interval}): {cheapest.name}."
+    point = f"{found.chosen.quality:.4f} at {amount(unit, found.chosen.cost)}"
+    return f"{said} {found.name}, {point}, chosen on the learning queries."
 
 
 def share(cost: float | None, whole: float) -> str:

@@ -40,11 +40,7 @@ def ready(
     Raises:
         RecordingsError: Nothing is graded, a model or signal is unknown, or the models named answered different queries.
     """
-    if not recordings.present.any():
-        raise RecordingsError(
-            f"{recordings.dataset}: none of its {recordings.present.size} answers is graded. Give each row a grade from 0 to 1 "
-            "in the column correct, by hand or with frugal_core.learning.grading.grade."
-        )
+    check_graded(recordings)
     recordings = recordings.subset(np.array(sorted(range(len(recordings.query_ids)), key=recordings.query_ids.__getitem__)))
     notes: list[str] = []
     if models is None:
@@ -54,6 +50,20 @@ def ready(
     except RecordingsError as error:
         setting = _counted(recordings, models, signal, error)
     return replace(setting, notes=(*notes, *setting.notes))
+
+
+def check_graded(recordings: Recordings) -> None:
+    """Refuse recordings without any graded answer.
+
+    Raises:
+        RecordingsError: There is none, and how to get some.
+    """
+    if not recordings.present.any():
+        raise RecordingsError(
+            f"{recordings.dataset}: none of its {recordings.present.size} answers is graded. Grade the file with frugal grade "
+            "FILE (--reference-model NAME where it has no right answers), or give each row a grade from 0 to 1 in the column "
+            "correct."
+        )
 
 
 def _counted(recordings: Recordings, models: Sequence[str] | None, signal: str | None, error: RecordingsError) -> Setting:

@@ -18,8 +18,11 @@ from frugal_core.learning.setting import Setting
 from frugal_core.policies.base import Policy
 from frugal_core.policies.fitted import Candidate
 
-_SLACK = {"budget": 0.03, "quality": 0.005, "best": 0.0}
+_SLACK = {"budget": 0.03, "quality": 0.0, "best": 0.0}
 """By how much a family may miss an objective in cross-validation and still count as keeping it: that is noise."""
+
+_UNSEEN = (0.0, 1.0)
+"""Added to qualities for their standard error: that no answer of thirty was wrong does not prove that none will be."""
 
 
 @dataclass(frozen=True)
@@ -68,30 +71,39 @@ class Choice:
         """All, for a report."""
         return tuple(map(_candidate, self.trials))
 
-    def reason(self, unit: str, word: str = "quality") -> str:
+    def reason(self, unit: str, asked: str | None = None, word: str = "quality") -> str:
         """Why it was chosen.
 
         Args:
             unit: Of the costs.
+            asked: What was asked for, in words; the objective by default.
             word: What quality means here.
         """
-        said = f"{self.trial.family}, {word} {self.trial.mean_quality:.4f} at {self.trial.mean_cost:.4g}"
-        others = [
-            f"{trial.family} {trial.mean_quality:.4f} at {trial.mean_cost:.4g}"
-            for place, trial in enumerate(self.trials)
-            if trial.reason is None and place != self.place
-        ]
+        others = [_told(trial) for place, trial in enumerate(self.trials) if trial.reason is None and place != self.place]
         beside = f" In comparison: {', '.join(others)}." if others else ""
         missed = "" if self.kept else ", which none keeps"
-        return f"Asked for {self.objective}{missed}: {said} ({unit}), on queries that taught it nothing.{beside}"
+        if self.kept and not self.objective.kept(self.trial.mean_cost, self.trial.mean_quality):
+            missed = f" (but for {_SLACK[self.objective.kind]:.0%}, which is noise)"
+        return (
+            f"Asked for {asked or self.objective}{missed}: {_told(self.trial)} ({word} ± standard error, {unit}), on queries "
+            f"that taught it nothing.{beside}"
+        )
 
 
 def _candidate(trial: Trial) -> Candidate:
     if trial.reason is not None:
         return Candidate(trial.family, reason=trial.reason)
-    root = math.sqrt(len(trial.cost))
-    errors = (float(trial.cost.std()) / root, float(trial.quality.std()) / root)
-    return Candidate(trial.family, trial.mean_cost, trial.mean_quality, *errors)
+    cost_error = float(trial.cost.std()) / math.sqrt(len(trial.cost))
+    return Candidate(trial.family, trial.mean_cost, trial.mean_quality, cost_error, _quality_error(trial))
+
+
+def _quality_error(trial: Trial) -> float:
+    qualities = np.append(trial.quality, _UNSEEN)
+    return float(qualities.std()) / math.sqrt(len(qualities))
+
+
+def _told(trial: Trial) -> str:
+    return f"{trial.family} {trial.mean_quality:.3f} ± {_quality_error(trial):.3f} at {trial.mean_cost:.4g}"
 
 
 @dataclass(frozen=True)

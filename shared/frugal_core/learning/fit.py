@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,13 @@ from frugal_core.learning.path import Family, Path
 from frugal_core.learning.recorded_answers import RecordedSignal
 from frugal_core.learning.recordings import Recordings
 from frugal_core.learning.routing import Routing
+from frugal_core.learning.rows import described
 from frugal_core.learning.setting import Setting, prepare
 from frugal_core.learning.singles import Singles
 from frugal_core.policies.base import Policy
 from frugal_core.policies.fitted import Fitted
 from frugal_core.policies.single import Single
+from frugal_core.saving import decode
 from frugal_core.scorers.base import ScoreFunction
 from frugal_core.scorers.logprobs import MeanLogprob
 from frugal_core.scorers.margin import Margin
@@ -82,13 +85,15 @@ def fit(
         recordings: What `record` returned, the path of a file of recordings, or recordings read from one. All their queries
             are used, whatever their split.
         budget_usd: Mean cost per query that may be reached (in the unit of the recorded costs).
-        quality: Mean quality to reach at the least cost, in [0, 1].
+        quality: Mean quality to reach at the least cost, in [0, 1]. It is an estimate that is chosen by: as often as not, what
+            is served will lie somewhat below.
         max_disagreement: Largest share of queries whose answer may differ from the reference's, in (0, 1); proved with
             `confidence`.
         confidence: Chance that the guarantee is right, in (0, 1).
         reference: Name of the model whose answers are the standard; by default that of the highest mean quality.
         compare: Under a guarantee, what counts as differing: see `agreement_setting`. By default a worse label.
-        scorer: What measures the recorded signal live. Known for `margin` and `logprobs`; to be given for others.
+        scorer: What measures the recorded signal live. `record` notes it in the file; else it is known for `margin` and
+            `logprobs`, and to be given for others. It must be the one that was recorded.
         signal: Name of the signal; by default the first of `recordings.SIGNALS` that was recorded.
         models: Only these, by name.
         sizes: Sizes of models by name, in proportion to the cost of their calls, where no costs were recorded.
@@ -106,14 +111,21 @@ def fit(
     objective = _objective(budget_usd, quality, max_disagreement)
     if type(folds) is not int or folds < 2:
         raise ConfigurationError(f"folds={folds!r} is out of range: it is a number of parts, 2 or more.")
-    setting = prepare(_one(recordings, dataset), models=models, signal=signal, sizes=sizes)
+    found = _one(recordings, dataset, signal)
+    setting = prepare(found, models=models, signal=signal, sizes=sizes)
     rows = len(setting.correct)
     if rows < FEWEST:
         raise RecordingsError(f"{setting.dataset}: {rows} queries are too few to learn from: record at least {FEWEST}.")
-    tried = list(families or default_families(_scorer(setting.signal, scorer), embed))
+    measures = _scorer(setting.signal, scorer, found.scorers)
+    tried = list(families or default_families(measures, embed))
+    wrong = [family for family in tried if not hasattr(family, "fit")]
+    if wrong:
+        raise ConfigurationError(f"families has {wrong[0]!r}: give objects such as CascadeSearch() or Routing().")
+    if measures is not None:
+        setting = replace(setting, notes=(f"Signal: {setting.signal}, measured live by {measures!r}.", *setting.notes))
     best = _reference(setting, reference)
     if max_disagreement is None:
-        return _fitted(setting, tried, objective, folds, _singles_note(setting, best))
+        return _fitted(setting, tried, objective, folds, best)
     return guaranteed(setting, tried, best, compare, max_disagreement, confidence, folds, seed)
 
 
@@ -135,7 +147,7 @@ def default_families(scorer: ScoreFunction | None, embed: Embed | None = None) -
     ]
 
 
-def _fitted(setting: Setting, families: Sequence[Family], objective: Objective, folds: int, note: str) -> Fitted:
+def _fitted(setting: Setting, families: Sequence[Family], objective: Objective, folds: int, best: int) -> Fitted:
     choice = Choice.of(cross_validate(families, setting, folds), objective)
     path = families[choice.place].fit(setting)
     policy = path.policy(objective.place(path.cost, path.quality))
@@ -145,7 +157,8 @@ def _fitted(setting: Setting, families: Sequence[Family], objective: Objective, 
         str(objective),
         choice.reason(setting.unit),
         choice.candidates,
-        notes=(note, *setting.notes),
+        notes=(_share(choice.trial.mean_cost, setting, best), _singles_note(setting), *setting.notes),
+        kept=choice.kept,
     )
 
 
@@ -182,15 +195,19 @@ def guaranteed(
     choice = Choice.of(cross_validate(families, learning, folds), objective)
     path = families[choice.place].fit(learning)
     places = walk(path)
-    losses = np.clip(1 - path.replay(judged.rows(calibrating)).quality[places], 0.0, 1.0)
+    held = judged.rows(calibrating)
+    replayed = path.replay(held)
+    losses = np.clip(1 - replayed.quality[places], 0.0, 1.0)
     guarantee = certify(losses, [f"policy {place} of {path.family}" for place in places], max_disagreement, confidence)
     name = setting.models[reference]
     policy: Policy = Single(name) if guarantee.index is None else path.policy(places[guarantee.index])
+    paid = float(held.cost[:, reference].mean() if guarantee.index is None else replayed.cost[places[guarantee.index]].mean())
     verb = BY_LABELS if compare is None else BY_TEXT
     notes = (
         f"The reference is {name}; an answer counts against the bound where it {verb} the reference's.",
         f"{rows - kept} queries to learn from, {kept} to calibrate on.",
-        _singles_note(setting, reference),
+        _share(paid, held, reference),
+        _singles_note(setting),
         *setting.notes,
     )
     asked = f"the least cost while at most {max_disagreement:g} of the answers count against it, with confidence {confidence:g}"
@@ -198,7 +215,7 @@ def guaranteed(
         policy,
         path.family if guarantee.certified else "reference",
         asked,
-        choice.reason(setting.unit, "agreement"),
+        choice.reason(setting.unit, asked, "agreement"),
         choice.candidates,
         guarantee,
         notes,
@@ -223,25 +240,49 @@ def _objective(budget_usd: float | None, quality: float | None, max_disagreement
     return Objective("best") if quality is None else Objective("quality", quality)
 
 
-def _one(recordings: Recordings | Recorded | str | FilePath, dataset: str | None) -> Recordings:
-    """The recordings of one dataset."""
+def _one(recordings: Recordings | Recorded | str | FilePath, dataset: str | None, signal: str | None) -> Recordings:
+    """The recordings of one dataset, in an order that does not depend on who answered first."""
     if isinstance(recordings, Recordings):
-        return recordings
+        return _ordered(recordings)
+    if isinstance(recordings, (list, tuple)):
+        if len(recordings) != 1:
+            raise ConfigurationError(
+                f"{len(recordings)} recordings were given; a policy is learned from one. Give one of them."
+            )
+        return _one(recordings[0], dataset, signal)
     path = recordings if isinstance(recordings, (str, FilePath)) else recordings.path
-    read = Recordings.read([path])
+    read = Recordings.read([path], () if signal is None else (signal,))
     chosen = [each for each in read if dataset in (None, each.dataset)]
     if len(chosen) == 1:
-        return chosen[0]
+        return _ordered(chosen[0])
     names = ", ".join(each.dataset for each in read)
     if not chosen:
         raise RecordingsError(f"{path}: has no dataset {dataset!r}; it has {names}.")
     raise RecordingsError(f"{path}: has {len(read)} datasets ({names}); a policy is learned from one. Name it with dataset=.")
 
 
-def _scorer(signal: str | None, given: ScoreFunction | None) -> ScoreFunction | None:
-    if given is not None or signal is None:
+def _ordered(recordings: Recordings) -> Recordings:
+    queries = sorted(range(len(recordings.query_ids)), key=recordings.query_ids.__getitem__)
+    models = sorted(range(len(recordings.models)), key=recordings.models.__getitem__)
+    return recordings.subset(np.array(queries, dtype=int), np.array(models, dtype=int))
+
+
+def _scorer(signal: str | None, given: ScoreFunction | None, recorded: Mapping[str, Any]) -> ScoreFunction | None:
+    """What measures the signal in live answers: the very scorer that was recorded."""
+    if signal is None or isinstance(given, RecordedSignal):
         return given
-    if signal not in _SCORERS:
+    known = recorded.get(signal)
+    if known is not None:
+        if given is not None and described(given) != known:
+            raise ConfigurationError(
+                f"scorer={given!r} is not what measured the recorded signal {signal!r}, {decode(known)!r}: thresholds on one "
+                "mean nothing for the other. Leave scorer out, or record its values as well."
+            )
+        measured: ScoreFunction = decode(known)
+        return measured
+    if given is not None:
+        return given
+    if signal not in _SCORERS or signal in recorded:
         known = ", ".join(_SCORERS)
         raise ConfigurationError(
             f"The recordings' signal is {signal!r}, and what measures it in live answers is not known (it is for {known}): "
@@ -258,7 +299,14 @@ def _reference(setting: Setting, name: str | None) -> int:
     return setting.models.index(name)
 
 
-def _singles_note(setting: Setting, best: int) -> str:
+def _share(cost: float, setting: Setting, reference: int) -> str:
+    """What is served costs, beside the reference."""
+    alone = float(setting.cost[:, reference].mean())
+    share = f", {cost / alone:.0%} of what {setting.models[reference]} alone costs" if alone else ""
+    return f"What is served costs {cost:.4g} per query{share}."
+
+
+def _singles_note(setting: Setting) -> str:
     """The best single model, which every policy stands beside, and the cheapest."""
     cost, quality = setting.cost.mean(axis=0), setting.correct.mean(axis=0)
     top, low = int(np.lexsort((cost, -quality))[0]), int(np.argmin(cost))

@@ -27,7 +27,8 @@ examples:
 
 The file is plain JSON. ChatFrugal(models=[...], policy="support.frugal") serves it.
 
-exit status: 0 when a policy was learned, 1 when only the reference could be certified, 2 when nothing could be learned.
+exit status: 0 when a policy was learned, 1 when none keeps the objective or only the reference could be certified, 2 when
+nothing could be learned.
 """
 
 
@@ -94,6 +95,14 @@ def run(arguments: argparse.Namespace, console: Console, messages: Console) -> i
     console.print(escape(str(fitted)), highlight=False, soft_wrap=True)
     fitted.save(arguments.out)
     console.print(f"Saved as {escape(str(arguments.out))}.", highlight=False, soft_wrap=True)
+    if not fitted.kept:
+        console.print(
+            f"[bold yellow]Not kept:[/] no policy keeps what was asked for, {escape(fitted.objective)}, on queries that taught "
+            "it nothing. The nearest was saved.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return 1
     return 0 if fitted.guarantee is None or fitted.guarantee.certified else 1
 
 

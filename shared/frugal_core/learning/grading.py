@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from frugal_core.errors import RecordingsError
+from frugal_core.errors import FrugalWarning, RecordingsError
 from frugal_core.learning.labels import Comparison, Grade, grader
 from frugal_core.learning.lines import read_objects
 from frugal_core.learning.parquet import is_parquet, read_rows, write_rows
@@ -31,7 +32,7 @@ def grade(
 
     Rows with a `reference` are compared with it. Of the others, those whose query the reference model has answered are compared
     with that answer. The file is replaced at once in the end, also when the grading function raises or is interrupted: what it
-    has graded is kept.
+    has graded is kept. A `FrugalWarning` says so where nothing can be graded for want of anything to compare with.
 
     Args:
         path: The file, one JSON object per query and model, gzip or not, or Parquet.
@@ -50,7 +51,8 @@ def grade(
     """
     path, compare = Path(path), grader(labels)
     if is_parquet(path):
-        graded_rows, count, fault = _graded(list(read_rows(path)), compare, reference_model, again, path)
+        rows: Sequence[Entry] = list(read_rows(path))
+        graded_rows, count, fault = _graded(rows, compare, reference_model, again, path)
         if count:
             write_rows(graded_rows, path)
     elif path.suffix == ".gz":
@@ -65,13 +67,16 @@ def grade(
             raise RecordingsError(f"{path}: cannot be read (no such file). Check the path.")
         file_of_rows = RowFile(path)
         try:
-            graded_rows, count, fault = _graded(file_of_rows.rows, compare, reference_model, again, path)
+            rows = file_of_rows.rows
+            graded_rows, count, fault = _graded(rows, compare, reference_model, again, path)
             if count:
                 file_of_rows.rewrite(graded_rows)
         finally:
             file_of_rows.close()
     if fault is not None:
         raise fault
+    if reference_model is None and (why := _nothing_to_compare(rows, again)):
+        warnings.warn(f"{path}: {why}", FrugalWarning, stacklevel=2)
     return count
 
 
@@ -153,6 +158,18 @@ def _graded(
         changed, more = agreed(changed, reference_model, compare, again=again)
         count += more
     return changed, count, None
+
+
+def _nothing_to_compare(rows: Sequence[Entry], again: bool) -> str | None:
+    """What to do where there are answers to grade, and no row has a right answer; `None` where all is well."""
+    waiting = sum(row.get("answer") is not None and (again or row.get("correct") is None) for row in rows)
+    if not waiting or any(row.get("reference") is not None for row in rows):
+        return None
+    known = ", ".join(sorted({str(row.get("model")) for row in rows}))
+    return (
+        f"none of {waiting} answers could be graded: no row has a reference, and no reference model was named. Name the model "
+        f"whose answers are the standard with reference_model= (frugal grade: --reference-model); there are {known}."
+    )
 
 
 def _without_fault(row: Entry) -> dict[str, Any]:

@@ -13,7 +13,19 @@ from frugal_core.types import Query
 
 KEPT = frozenset(
     (
-        *("model", "answer", "correct", "label", "label_error", "finish_reason", "error", "logprobs", "samples", "sample"),
+        *(
+            "model",
+            "answer",
+            "correct",
+            "label",
+            "label_error",
+            "finish_reason",
+            "error",
+            "logprobs",
+            "scorers",
+            "samples",
+            "sample",
+        ),
         *("prompt_tokens", "completion_tokens", "tokens_estimated", "cost_usd", "cost_answer_usd", "latency_s"),
     )
 )

@@ -17,13 +17,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from typing_extensions import TypedDict
 
-from frugal_core.arguments import reference_index, refuse_unknown
+from frugal_core.arguments import reference_index, refuse_unknown, shown
 from frugal_core.errors import ConfigurationError, FrugalWarning, RecordingsError
 from frugal_core.learning.calls import amake_calls, make_calls
 from frugal_core.learning.grading import Entry, agreed, cell_of
 from frugal_core.learning.items import items
 from frugal_core.learning.labels import Comparison, Grade, grader
-from frugal_core.learning.recording import Asked, Recording
+from frugal_core.learning.recording import Asked, Estimate, Recording
 from frugal_core.learning.recordings import Recordings
 from frugal_core.learning.row_file import RowFile
 from frugal_core.pricing import unknown_price_hint
@@ -206,8 +206,7 @@ def _session(asker: Asker, queries: Iterable[Any], path: str | Path, options: Op
     concurrency = options.get("max_concurrency", 8)
     if type(concurrency) is not int or concurrency < 1:
         raise ConfigurationError(f"max_concurrency={concurrency!r} must be a whole number, at least 1.")
-    given = options.get("scorers")
-    scorers = {"margin": Margin()} if given is None else dict(given)
+    scorers = _columns(options.get("scorers"))
     chosen = items(
         queries,
         options.get("dataset") or path.name.split(".")[0],
@@ -257,6 +256,22 @@ def _session(asker: Asker, queries: Iterable[Any], path: str | Path, options: Op
                     each.path.unlink()  # nothing came of it
 
 
+def _columns(given: Any) -> dict[str, ScoreFunction]:
+    """Scorers by the names of their columns.
+
+    Raises:
+        ConfigurationError: They have no names.
+    """
+    if given is None:
+        return {"margin": Margin()}
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f"scorers={shown(given)} does not name the columns: give a dictionary from column to scorer, such as "
+            'scorers={"margin": Margin()}.'
+        )
+    return dict(given)
+
+
 @contextmanager
 def _shown(recording: Recording, path: Path, rows: int, wanted: bool) -> Iterator[Callable[[], None]]:
     """The estimate, then a progress bar with the running cost."""
@@ -290,14 +305,27 @@ def describe(recording: Recording, path: Path, rows: int) -> str:
         rows: How many rows are there already.
     """
     estimate = recording.estimate()
-    already = f"; it has {rows} rows already, which cost ${recording.spent_usd:.4f}" if rows else ""
+    kept = (*recording.rows, *recording.entries)
+    spent = f", which cost ${recording.spent_usd:.4f}" if any(row.get("cost_usd") is not None for row in kept) else ""
+    already = f"; it has {rows} rows already{spent}" if rows else ""
     priced = [f"{name} ${usd:.4f}" for name, usd in estimate.usd.items() if usd is not None]
     unpriced = [name for name, usd in estimate.usd.items() if usd is None]
     cost = f"Estimated cost ${estimate.total_usd:.4f} ({', '.join(priced)})" if priced else "No cost is known"
     missing = f", without {', '.join(unpriced)}, whose price is unknown" if unpriced and priced else ""
     size = f"{len(recording.items)} queries, {len(recording.tiers)} models"
     asked = f"{size}, {estimate.calls} calls to make into {path}{already}."
-    return f"{asked} {cost}{missing}." if estimate.calls else asked
+    return f"{asked} {cost}{missing}{_assumed(recording, estimate)}." if estimate.calls else asked
+
+
+def _assumed(recording: Recording, estimate: Estimate) -> str:
+    """The length of answers that the estimate goes by, and of which models where others have answered already."""
+    answered = {cell_of(row)[2] for row in (*recording.rows, *recording.entries) if row.get("completion_tokens") is not None}
+    priced = [name for name, usd in estimate.usd.items() if usd is not None]
+    unknown = [name for name in priced if name not in answered]
+    if not unknown:
+        return ""
+    whose = f" by {', '.join(unknown)}" if len(unknown) < len(priced) else ""
+    return f", assuming answers of {recording.output_tokens} tokens{whose}"
 
 
 def _warn(recording: Recording, rows: Sequence[Entry], failures: int, missing: int) -> None:

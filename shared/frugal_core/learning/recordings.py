@@ -47,6 +47,8 @@ class Recordings:
         answers: Shape (queries, models), of text or `None`.
         logprobs: Shape (queries, models): a tuple of the tokens' log-probabilities, or `None`.
         finish_reasons: Shape (queries, models), of text or `None`.
+        scorers: By name of a signal, what measured it, as saved (`frugal_core.saving`); `None` where that was code, or not the
+            same in all rows. Only what was recorded is listed.
     """
 
     dataset: str
@@ -63,6 +65,7 @@ class Recordings:
     answers: Objects
     logprobs: Objects
     finish_reasons: Objects
+    scorers: Mapping[str, Any]
 
     @classmethod
     def read(cls, paths: Iterable[str | Path], columns: Sequence[str] = ()) -> list[Recordings]:
@@ -165,6 +168,7 @@ class _Table:
     rows: list[int] = field(default_factory=list)
     about: list[tuple[bool, str | None, str | None, int]] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=dict)
+    scorers: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.plain = ("correct", *_COSTS, "margin", "p_top1", *self.extra)
@@ -203,6 +207,12 @@ class _Table:
         logprobs = content.get("logprobs")
         columns["tokens"].append(tuple(logprobs) if isinstance(logprobs, list) and logprobs else None)
         columns["finish_reason"].append(_text(content.get("finish_reason")))
+        scorers = content.get("scorers")
+        if isinstance(scorers, dict) and scorers != self.scorers:
+            self.scorers = {
+                name: scorer if self.scorers.get(name, scorer) == scorer else None
+                for name, scorer in {**self.scorers, **scorers}.items()
+            }
 
     def _query(self, content: Mapping[str, Any], path: Path, row: int) -> int:
         """Index of a row's query, new or known."""
@@ -269,6 +279,7 @@ class _Table:
             objects("answer"),
             objects("tokens"),
             objects("finish_reason"),
+            self.scorers,
         )
 
     def _signals(self) -> dict[str, Floats]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from frugal_core.errors import ConfigurationError
 from frugal_core.learning.items import id_of, split_of, written
+from frugal_core.saving import encode
 from frugal_core.scorers.base import ScoreFunction, as_score
 from frugal_core.scorers.logprobs import logprobs_of
 from frugal_core.scorers.margin import Margin
@@ -13,6 +16,7 @@ from frugal_core.types import Answer, Query
 
 _LEAST_LOGPROB = -9999.0  # what OpenAI's API says of the impossible; JSON has no infinity
 _DIGITS = 6
+_LONGEST = 1000
 
 
 def measured(answer: Answer) -> dict[str, Any]:
@@ -30,8 +34,21 @@ def measured(answer: Answer) -> dict[str, Any]:
 
 
 def signals(query: Query, answer: Answer, scorers: Mapping[str, ScoreFunction]) -> dict[str, Any]:
-    """An answer's log-probabilities, and its confidence by each scorer, under the scorer's name."""
-    return {"logprobs": _logprobs(answer), **{name: _score(scorer, query, answer) for name, scorer in scorers.items()}}
+    """An answer's log-probabilities, its confidence by each scorer under the scorer's name, and what these scorers are."""
+    return {
+        "logprobs": _logprobs(answer),
+        **{name: _score(scorer, query, answer) for name, scorer in scorers.items()},
+        "scorers": {name: described(scorer) for name, scorer in scorers.items()},
+    }
+
+
+def described(scorer: ScoreFunction) -> Any:
+    """A scorer as it would be saved, so that live answers can be scored alike; `None` for code, and for what is very long."""
+    try:
+        plain = encode(scorer)
+    except ConfigurationError:
+        return None
+    return plain if len(json.dumps(plain)) <= _LONGEST else None
 
 
 def row_of(dataset: str, query: Query, model: str, answer: Answer, label: Mapping[str, Any] | None = None) -> dict[str, Any]:

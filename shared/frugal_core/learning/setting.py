@@ -108,6 +108,11 @@ def prepare(
     """
     if models is not None:
         recordings = recordings.select(models)
+    if not recordings.present.any():
+        raise RecordingsError(
+            f"{recordings.dataset}: no answer has a label (`correct` is null in all rows). Grade the file first: grade(path, "
+            'labels), with reference_model="…" where no right answers were recorded.'
+        )
     if len(recordings.models) < fewest:
         raise RecordingsError(f"{recordings.dataset}: has 1 model ({recordings.models[0]}); comparing takes at least 2.")
     signal = _signal(recordings, signal)

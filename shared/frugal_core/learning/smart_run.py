@@ -50,8 +50,8 @@ class Options(TypedDict, total=False):
         seed: Determines the order in which items are taken. Choose it without looking at answers. Default: 0.
         batch: Items profiled between two looks. Default: 20.
         max_concurrency: Calls at a time, on any executor. Default: 8.
-        max_usd: Largest cost of the whole job, earlier runs included. Refused before the first call if the least that the job
-            can cost is above it; while running, no call is begun that is expected to pass it.
+        max_usd: Largest cost of the whole job, earlier runs included. Refused before the first call if the estimate is above
+            it even if no model ever differs; while running, no call is begun that is expected to pass it.
         output_tokens: Expected length of an answer, for the estimate. Default: 256.
         progress: Show estimate, progress and saving on stderr. Default: True.
     """
@@ -75,12 +75,14 @@ class Estimate:
         least_usd: What the job costs if no model ever differs from the reference. It costs more when they do, and no more than
             the reference alone but for what was spent on profiling.
         least_profiled: How many items are profiled then.
+        output_tokens: So long all answers are assumed to be; shorter ones cost less.
     """
 
     items: int
     reference_usd: float
     least_usd: float
     least_profiled: int
+    output_tokens: int
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ class SmartRun:
             profiling += math.fsum(outcome.usd for outcome in outcomes)
             smart.receive(outcomes)
         whole = unique * len(self._items) * each_usd[smart.reference]
-        return Estimate(len(self._items), whole, profiling + step.expected_usd, step.profiled)
+        return Estimate(len(self._items), whole, profiling + step.expected_usd, step.profiled, self._output_tokens)
 
     def run(self, executor: Executor | None = None) -> SmartResult:
         """Run the job, or go on with it.
@@ -241,8 +243,9 @@ class SmartRun:
             estimate = self.estimate()
             if self._max_usd is not None and not rows and estimate.least_usd > self._max_usd:
                 raise ConfigurationError(
-                    f"max_usd={self._max_usd} is too little: this job is estimated to cost at least ${estimate.least_usd:.4f}. "
-                    "Nothing was asked. Raise max_usd, or give fewer items."
+                    f"max_usd={self._max_usd} is too little: this job is estimated to cost about ${estimate.least_usd:.4f} if "
+                    f"no model ever differs, with answers of {estimate.output_tokens} tokens. Nothing was asked. Raise "
+                    "max_usd, give fewer items, or give output_tokens if answers are shorter."
                 )
             if not file.rows:
                 file.append(self._header())
@@ -355,9 +358,9 @@ def describe(work: SmartWork, estimate: Estimate, path: Path) -> str:
     *models, reference = work.models
     already = f"; it has cost ${work.spent_usd:.4f} so far" if work.rows else ""
     return (
-        f"{estimate.items} items, {', '.join(models)} in place of {reference}, into {path}{already}. Estimated cost: "
-        f"${estimate.reference_usd:.4f} by {reference} alone; at least ${estimate.least_usd:.4f}, with "
-        f"{estimate.least_profiled} items profiled, if the others never differ."
+        f"{estimate.items} items, {', '.join(models)} in place of {reference}, into {path}{already}. Estimated cost, "
+        f"assuming answers of {estimate.output_tokens} tokens: ${estimate.reference_usd:.4f} by {reference} alone; about "
+        f"${estimate.least_usd:.4f}, with {estimate.least_profiled} items profiled, if the others never differ."
     )
 
 

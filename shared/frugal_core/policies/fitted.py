@@ -48,7 +48,8 @@ class Fitted(Policy):
         reason: Why this one, in words.
         candidates: All that were compared.
         guarantee: The certificate, where one was asked for.
-        notes: What the recordings lacked, and what was left out.
+        notes: What is served costs, what the recordings lacked, and what was left out.
+        kept: Whether the objective is kept, on queries that taught the policy nothing; else it is the nearest to it.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Fitted(Policy):
         candidates: Sequence[Candidate] = (),
         guarantee: Guarantee | None = None,
         notes: Sequence[str] = (),
+        kept: bool = True,
     ) -> None:
         self.policy = policy
         self.family = family
@@ -68,12 +70,15 @@ class Fitted(Policy):
         self.candidates = tuple(candidates)
         self.guarantee = guarantee
         self.notes = tuple(notes)
+        self.kept = kept
 
     def __repr__(self) -> str:
         return f"Fitted({self.policy!r}, {self.family!r})"
 
     def __str__(self) -> str:
-        return "\n".join([self.reason, *([str(self.guarantee)] if self.guarantee else []), *self.notes])
+        if self.guarantee is None:
+            return "\n".join([self.reason, *self.notes])
+        return "\n".join([str(self.guarantee), *self.notes, self.reason])
 
     @property
     def name(self) -> str:
@@ -87,7 +92,7 @@ class Fitted(Policy):
 
     def state(self) -> Mapping[str, Any]:
         """All of it."""
-        names = ("policy", "family", "objective", "reason", "candidates", "guarantee", "notes")
+        names = ("policy", "family", "objective", "reason", "candidates", "guarantee", "notes", "kept")
         return {name: getattr(self, name) for name in names}
 
     def check(self, tiers: Sequence[Tier]) -> None:

@@ -98,6 +98,11 @@ def test_code_cannot_be_saved_and_the_error_says_what_to_do(policy: Cascade, tmp
     assert not list(tmp_path.iterdir())
 
 
+def test_no_folder_to_save_in(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"x.frugal' cannot be written: there is no folder '.*none'\. Make it"):
+        Cascade(Margin()).save(tmp_path / "none" / "x.frugal")
+
+
 def test_a_subclass_is_not_saved_as_what_it_is_not(tmp_path: Path) -> None:
     class Mine(Margin):
         pass
@@ -113,6 +118,8 @@ def test_a_subclass_is_not_saved_as_what_it_is_not(tmp_path: Path) -> None:
         (b"", "is not a saved policy"),
         (b"garbage", "is not a saved policy"),
         (b"\x80\x04\x95\xff", "is not a saved policy"),
+        (b'{"dataset": "d", "query_id": "1", "model": "m"}\n' * 2, "looks like a file of recordings. Learn a policy from it"),
+        (b'{"dataset": "d", "query_id": "1", "model": "m"}', "looks like a file of recordings"),
         (b"[1, 2]", "it has no 'frugal' and 'object' entries"),
         (b"{}", "it has no 'frugal' and 'object' entries"),
         (b'{"frugal": 1}', "it has no 'frugal' and 'object' entries"),

@@ -36,7 +36,7 @@ def recorded_rows(rows: int = 400, models: int = 3, seed: int = 0, **extra: Any)
     return [
         {
             "dataset": "simulated",
-            "query_id": f"q{row}",
+            "query_id": f"q{row:04}",
             "model": name,
             "split": "train" if row % 2 else "test",
             "query": setting.queries[row],
@@ -106,6 +106,7 @@ def test_a_budget_nobody_keeps_gets_the_cheapest_and_says_so(file: FilePath) -> 
     policy = fit(file, budget_usd=0.01, families=QUICK)
     assert policy.policy == Single("m0")
     assert "which none keeps" in policy.reason
+    assert not policy.kept
 
 
 def recordings(rows: Sequence[dict[str, Any]], tmp: FilePath | None = None) -> Recordings:
@@ -303,3 +304,75 @@ def test_the_path_of_all_budgets_is_what_fit_chooses_for_each() -> None:
 
 def _plain(policy: Policy) -> Any:
     return (policy.models, policy.threshold) if isinstance(policy, Cascade) else policy
+
+
+# What measures a recorded signal
+
+
+def with_scorers(rows: Sequence[dict[str, Any]], scorer: Any) -> list[dict[str, Any]]:
+    return [{**row, "scorers": {"margin": scorer}} for row in rows]
+
+
+def test_the_recorded_scorer_measures_live(tmp_path: FilePath) -> None:
+    """Thresholds on one scorer mean nothing for another."""
+    recorded = {"kind": "margin", "classes": None, "tokens": 8, "ignore_overlaps": True}
+    path = write(tmp_path / "answers.jsonl", with_scorers(recorded_rows(), recorded))
+    families = [CascadeSearch(depth=2, scorer=Margin(tokens=8))]
+    assert "measured live by Margin(classes=None, tokens=8" in str(fit(path, budget_usd=30.0, families=families))
+    assert fit(path, budget_usd=30.0, families=families, scorer=Margin(tokens=8)).family == "cascade"
+    with pytest.raises(ConfigurationError, match=r"scorer=Margin\(classes=None, tokens=1.*is not what measured.*tokens=8"):
+        fit(path, scorer=Margin())
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_signal_measured_by_code_or_by_several_needs_its_scorer(mixed: bool) -> None:
+    rows = with_scorers(recorded_rows(60), {"kind": "margin", "tokens": 1} if mixed else None)
+    if mixed:
+        rows[0]["scorers"] = {"margin": {"kind": "margin", "tokens": 2}}
+    with pytest.raises(ConfigurationError, match="what measures it in live answers is not known"):
+        fit(recordings(rows))
+
+
+def test_a_column_of_ones_own_is_read_from_the_file(tmp_path: FilePath) -> None:
+    rows = [{**{k: v for k, v in row.items() if k != "margin"}, "mine": row["margin"]} for row in recorded_rows(60)]
+    path = write(tmp_path / "answers.jsonl", rows)
+    policy = fit(path, signal="mine", scorer=Margin(), families=[CascadeSearch(depth=2, scorer=Margin())])
+    assert "Signal: mine" in str(policy)
+
+
+def test_the_order_of_rows_makes_no_difference() -> None:
+    rows = recorded_rows(400)
+    shuffled = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
+    one, other = (fit(recordings(part), max_disagreement=0.1, families=QUICK) for part in (rows, shuffled))
+    assert one.guarantee == other.guarantee
+    assert one.version == other.version
+
+
+def test_answers_nobody_graded_are_said_to_be_ungraded() -> None:
+    rows = [{**row, "correct": None} for row in recorded_rows(30)]
+    with pytest.raises(RecordingsError, match=r"no answer has a label.*Grade the file first: grade\(path, labels\)"):
+        fit(recordings(rows))
+
+
+def test_all_right_in_thirty_is_not_certainty() -> None:
+    rows = [{**row, "correct": 1.0} for row in recorded_rows(30)]
+    candidate = fit(recordings(rows), families=[Singles()]).candidates[0]
+    assert candidate.quality == 1.0
+    assert candidate.quality_error is not None
+    assert 0.02 < candidate.quality_error < 0.05
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [({"families": ["cascade"]}, "families has 'cascade': give objects"), ({"signal": "gone"}, "signal column 'gone'")],
+)
+def test_more_bad_arguments(file: FilePath, arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises((ConfigurationError, RecordingsError), match=says):
+        fit(file, **arguments)
+
+
+def test_a_list_of_one_will_do(file: FilePath) -> None:
+    found: Any = Recordings.read([file])
+    assert fit(found, families=[Singles()]).family == "single model"
+    with pytest.raises(ConfigurationError, match="2 recordings were given"):
+        fit([*found, *found], families=[Singles()])  # type: ignore[arg-type]

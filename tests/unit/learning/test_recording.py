@@ -25,6 +25,7 @@ from frugal_core.learning.recording import Recording
 from frugal_core.learning.recordings import Recordings
 from frugal_core.learning.row_file import RowFile
 from frugal_core.pricing import Price
+from frugal_core.scorers.margin import Margin
 from frugal_core.types import Answer, Message, Query, Tier, TokenLogprob, Usage
 
 CHEAP, DEAR = Price(1.0, 1.0), Price(10.0, 10.0)
@@ -124,6 +125,7 @@ async def test_a_row_has_all_that_signals_need(how, path):
         "finish_reason": "stop",
         "logprobs": [pytest.approx(log(0.8), abs=1e-6), -9999.0],
         "margin": pytest.approx(0.6),
+        "scorers": {"margin": {"kind": "margin", "classes": None, "tokens": 1, "ignore_overlaps": True}},
         "error": None,
         "topic": "n",
     }
@@ -496,10 +498,27 @@ async def test_the_estimate_is_shown_first(path, capsys):
     assert "4 queries, 2 models, 8 calls to make into" in seen[0]
     assert "Estimated cost $0.011" in seen[0]
     assert "small $0.001" in seen[0]
+    assert re.search(r"\(small .*, large .*\), assuming answers of 256 tokens\.", seen[0])
     await recorded("sync", Fakes(), [*QUERIES, "five"], path, progress=True)
-    assert "it has 8 rows already, which cost $0.0003. Estimated cost $0.0001" in capsys.readouterr().err
+    assert "it has 8 rows already, which cost $0.0003. Estimated cost $0.0001" in (again := capsys.readouterr().err)
+    assert "assuming" not in again
     await recorded("sync", Fakes(), QUERIES, path)
     assert capsys.readouterr().err == ""
+
+
+async def test_the_assumption_is_told_of_models_that_have_not_answered(path, capsys):
+    down = Fakes(lambda model, text: OSError() if model == "large" else "fine")
+    with pytest.warns(FrugalWarning, match="failures"):
+        await recorded("sync", down, ["one"], path)
+    await recorded("sync", Fakes(), ["one", "two"], path, progress=True, output_tokens=9, retry_failures=True)
+    assert re.search(r"\(large .*, small .*\), assuming answers of 9 tokens by large\.", capsys.readouterr().err)
+
+
+@pytest.mark.filterwarnings("ignore:No price is known")
+async def test_unknown_cost_is_not_shown_as_nothing(path, capsys):
+    await recorded("sync", Fakes(prices=(None, None)), ["one"], path)
+    await recorded("sync", Fakes(prices=(None, None)), ["one", "two"], path, progress=True)
+    assert "it has 2 rows already. No cost is known." in capsys.readouterr().err
 
 
 async def test_progress_with_running_cost(path, capsys, monkeypatch):
@@ -553,8 +572,10 @@ async def test_no_labels_and_graded_later(options, path):
     done = await recorded("sync", Fakes(lambda model, text: f"{model} 7"), ["one"], path, **options)
     assert [row["correct"] for row in rows_of(path)] == [None, None]
     assert not done.recordings.present.any()
-    assert grade(path) == 0
+    with pytest.warns(FrugalWarning, match=r"none of 2 answers .*reference_model= .*; there are large, small\."):
+        assert grade(path) == 0
     assert grade(path, "numeric", reference_model="large") == 2
+    assert grade(path) == 0  # nothing is left to grade
     assert grade(path, "numeric", reference_model="large") == 0
     assert {row["model"]: (row["correct"], row["label"]) for row in rows_of(path)} == {
         "small": (1.0, "agreement"),
@@ -720,6 +741,8 @@ async def test_several_datasets(path):
         ({"train_share": 1.5}, "train_share=1.5"),
         ({"labels": "close"}, "labels='close'"),
         ({"reference": 2}, "reference=2"),
+        ({"scorers": [Margin()]}, r'scorers=this list .* scorers=\{"margin": Margin\(\)\}'),
+        ({"scorers": Margin()}, "scorers=this Margin"),
         ({"maxusd": 3}, "Did you mean 'max_usd'"),
     ],
 )

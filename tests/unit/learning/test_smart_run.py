@@ -515,7 +515,9 @@ async def test_the_estimate(path):
 @both
 async def test_too_dear_is_refused_before_anything_is_paid(how, path):
     asker = Scripted()
-    with pytest.raises(ConfigurationError, match=r"max_usd=5 is too little: .* at least \$1\d\.\d+. Nothing was asked"):
+    with pytest.raises(
+        ConfigurationError, match=r"max_usd=5 is too little: .* about \$1\d\.\d+ if .* 256 tokens\. Nothing was asked"
+    ):
         await play(how, asker, texts(1000), path, max_usd=5)
     assert asker.calls == []
     assert not path.exists()
@@ -548,7 +550,7 @@ async def test_estimate_progress_and_saving_are_shown(path, capsys, monkeypatch)
     await play("sync", Scripted(), texts(500), path, progress=True)
     shown = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     assert "500 items, small in place of large, into" in shown
-    assert "Estimated cost: $50.0000 by large alone; at least $11.0000, with 60 items profiled" in shown
+    assert "Estimated cost, assuming answers of 256 tokens: $50.0000 by large alone; about $11.0000, with 60 items" in shown
     assert re.search(r"Answering .*500/500 items  \$11\.0000  saved \$39\.0000", shown)
     assert "Profiled 60 items: every model is judged. The rest: 440 by small. At most 34 of 500 outputs differ, of 50" in shown
     assert "Cost: $11.0000 (about $50.0000 by large alone)." in shown
