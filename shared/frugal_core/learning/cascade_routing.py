@@ -156,8 +156,7 @@ class _Learned:
 
     def worth(self, prices: Prices) -> float:
         """Mean quality over all budgets."""
-        low, high = float(prices.cost.min()), float(prices.cost.max())
-        return mean_quality(self.cost, self.quality, low, high) if high > low else float(self.quality.max())
+        return mean_quality(self.cost, self.quality, float(prices.cost.min()), float(prices.cost.max()))
 
 
 def replayed(

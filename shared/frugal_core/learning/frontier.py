@@ -142,11 +142,13 @@ def mean_quality(cost: Floats, quality: Floats, low: float, high: float) -> floa
         cost: Shape (points,).
         quality: Shape (points,).
         low: Least budget.
-        high: Greatest budget, above it.
+        high: Greatest budget; where it is no greater, the best quality of all counts.
 
     >>> round(mean_quality(np.array([1.0, 3.0, 2.0]), np.array([0.5, 0.9, 0.4]), 1.0, 5.0), 3)
     0.8
     """
+    if not high > low:
+        return float(quality.max())
     places = pareto(cost, quality)
     costs = np.clip(np.concatenate([cost[places[:1]], cost[places], [high]]), low, high)
     heights = np.concatenate([[0.0], quality[places], quality[places[-1:]]])

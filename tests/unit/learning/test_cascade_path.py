@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from frugal_core.errors import RecordingsError
 from frugal_core.learning.cascade_path import POLICIES, CascadeSearch
+from frugal_core.learning.cascade_routing import CascadeRouting
 from frugal_core.learning.learned_cascade import LearnedCascade
 from frugal_core.learning.setting import Setting
 from frugal_core.learning.shortlist import best_together
@@ -119,3 +120,13 @@ def test_a_signal_that_takes_calls_is_not_looked_at() -> None:
     setting = simulated()
     with pytest.raises(RecordingsError, match="its signal takes calls"):
         LearnedCascade().fit(replace(setting, scoring=np.ones_like(setting.scoring)))
+
+
+def test_models_of_one_price_can_be_learned_from() -> None:
+    """Where no costs are known, every call counts the same."""
+    setting = simulated(60, models=8)
+    level = replace(setting, cost=np.ones_like(setting.cost))
+    assert 7 in best_together(level, 3)
+    for path in (CascadeSearch().fit(level), CascadeRouting().fit(level)):
+        check_path(path)
+        assert path.quality[-1] > 0.8
