@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import httpx
 import openai
 from pydantic import BaseModel
 
-from frugal_core.policies import Cascade, RandomRouter, Single
+from frugal_core.learning.cascade_routing import CascadeRouting
+from frugal_core.policies import Cascade, CascadeRouter, RandomRouter, Router, Single
 from frugal_core.policies.budgeted import BudgetedThreshold
 from frugal_core.policies.hopeless import Hopeless
 from frugal_core.pricing import Price
@@ -31,6 +33,7 @@ from frugal_core.scorers import (
 )
 from frugal_core.types import Answer, Call, Message, Query
 from openai_shapes import PRICES
+from recorded import simulated
 
 Kind: TypeAlias = Literal["chat", "tools", "structured", "json"]
 """Words are wanted, with tools on offer or without, or a `Verdict`: by a tool call or as JSON in OpenAI's `response_format`."""
@@ -276,6 +279,19 @@ def failing(kind: str, *, small: bool = True) -> tuple[Tier, Tier]:
     return two(Reply(fails=kind)) if small else two(UNSURE, Reply(fails=kind))
 
 
+def routed(small: float | None) -> Router:
+    """A router that expects so much of the small model, and 0.5 of the large one."""
+    return Router(lambda query: [small, 0.5], {"small": 0.0, "large": 0.0}, cost_weight=1.0)  # type: ignore[list-item]
+
+
+@cache
+def learned() -> CascadeRouter:
+    """What is learned of two models whose margins tell right from wrong rather well."""
+    setting = replace(simulated(400, 2), models=("small", "large"))
+    path = CascadeRouting(scorer=Margin()).fit(setting)
+    return path.policy(len(path.cost) // 2)
+
+
 def several(*texts: str) -> tuple[Question, ...]:
     """Questions, one after another."""
     return tuple(map(Question, texts))
@@ -287,6 +303,7 @@ def settings(**values: Any) -> Callable[[], dict[str, Any]]:
 
 
 UP, DOWN = "small unsure > large last_tier", "small confident"
+LEARNED_UP = "small unsure > large routed"
 NO_SIGNAL, FAILED = "small no_signal > large last_tier", "small failed > large last_tier"
 BROKEN = ('"unheard of"', "[1, 2", '{"city": "Rome"} and more')
 STREAM = tuple(f"question {number}" for number in range(24))
@@ -664,6 +681,48 @@ _POLICIES = (
         several(*STREAM[:6]),
     ),
     Case("a cascade as policy", two(UNSURE), (UP,), lambda: {"policy": Cascade(Margin(), 0.5)}),
+    Case(
+        "a cascade of named models",
+        two(SURE, UNSURE),
+        ("large unsure > small last_tier",),
+        lambda: {"policy": Cascade(Margin(), 0.5, models=["large", "small"])},
+    ),
+    Case("a router, to the cheap one", two(SURE), ("small routed",), lambda: {"policy": routed(0.9)}),
+    Case("a router, to the dear one", two(SURE), ("large routed",), lambda: {"policy": routed(0.1)}),
+    Case(
+        "a router, and its choice fails",
+        failing("rate limit"),
+        ("small failed > large routed",),
+        lambda: {"policy": routed(0.9)},
+    ),
+    Case(
+        "a router that fails",
+        two(SURE),
+        ("large no_signal",),
+        lambda: {"policy": routed(None)},
+        warns=("it must give 2 numbers from 0 to 1",),
+    ),
+    Case("a learned cascade router, sure", two(SURE), (DOWN,), lambda: {"policy": learned()}),
+    Case("a learned cascade router, unsure", two(UNSURE), (LEARNED_UP,), lambda: {"policy": learned()}),
+    Case(
+        "a learned cascade router, without a signal",
+        two(BLIND),
+        ("small no_signal > large routed",),
+        lambda: {"policy": learned()},
+        warns=(NO_LOGPROBS,),
+    ),
+    Case(
+        "a learned cascade router, and the first fails",
+        failing("rate limit"),
+        ("small failed > large routed",),
+        lambda: {"policy": learned()},
+    ),
+    Case(
+        "a learned cascade router, and a draft is cut off",
+        two(replace(SURE, finish="length")),
+        ("small truncated > large routed",),
+        lambda: {"policy": learned()},
+    ),
     Case("several answer tokens", two(SURE), (DOWN,), settings(scorer=Margin(tokens=1), threshold=0.5)),
     Case("classes", two(Reply("Yes indeed")), (DOWN,), settings(scorer=Margin(classes=["Yes", "§"]), threshold=0.5)),
     Case("the mean of all tokens", two(SURE), (DOWN,), settings(scorer=MeanLogprob(), threshold=0.9)),

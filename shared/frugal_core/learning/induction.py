@@ -90,6 +90,8 @@ class Plan:
         model_of, unseen_of = np.full(shape, -1), np.zeros(shape, dtype=bool)
         if len(known) == min(self.depth, len(self.prices.cost)):
             return model_of, unseen_of
+        if not known and len(open_) == 1:
+            return np.full(shape, open_[0]), np.ones(shape, dtype=bool)
         best, _ = leading(known, chances)
         worth = self.prices.weights[:, None]
         for model in open_:

