@@ -88,8 +88,10 @@ def run(arguments: argparse.Namespace, console: Console, messages: Console) -> i
     queries = read_queries(arguments.queries)
     models = [_model(name) for name in arguments.models]
     done = record(models, queries, arguments.out, prices=prices or None, **_options(arguments))
+    unknown = f"{done.unpriced} rows of unknown cost (give --prices)" if done.unpriced else ""
+    cost = " and ".join(filter(None, [f"cost ${done.cost_usd:.4f}" if done.unpriced < done.rows else "", unknown]))
     console.print(
-        f"{escape(str(done.path))}: {done.rows} rows, {done.calls} calls in this run, cost ${done.cost_usd:.4f}, "
+        f"{escape(str(done.path))}: {done.rows} rows, {done.calls} calls in this run, {cost}, "
         f"{done.failures} failed, {done.missing} missing.",
         highlight=False,
         soft_wrap=True,

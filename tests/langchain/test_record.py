@@ -189,3 +189,10 @@ def test_nameless_chains_are_told_to_have_names(tmp_path):
     named = [chain.with_config(run_name=name) for chain, name in zip(chains, ("plain", "other"), strict=True)]
     done = record(named, ["one"], tmp_path / "named.jsonl", prices=PRICES, progress=False)
     assert set(done.recordings.models) == {"plain", "other"}
+
+
+def test_unknown_costs_are_counted_not_taken_for_nothing(tmp_path):
+    with pytest.warns(FrugalWarning, match="No price is known"):
+        done = record([small(), large()], ["one", "two"], tmp_path / "unknown.jsonl", prices={"small": (1, 1)}, progress=False)
+    assert (done.rows, done.unpriced) == (4, 2)
+    assert record([small()], ["one"], tmp_path / "known.jsonl", prices=PRICES, progress=False).unpriced == 0

@@ -130,3 +130,15 @@ def test_unusable_queries(tmp_path, capsys, name, content, seen):
     status, _, err = recorded(capsys, "--queries", path, "--out", tmp_path / "a.jsonl")
     assert status == 2
     assert seen in err
+
+
+def test_unknown_costs_are_not_shown_as_nothing(tmp_path, capsys, monkeypatch):
+    import frugal_core.pricing
+
+    monkeypatch.setattr(frugal_core.pricing, "_default_book", lambda: frugal_core.pricing.PriceBook({}))
+    path = tmp_path / "questions.txt"
+    path.write_text("What is 12 plus 7?\n")
+    with pytest.warns(FrugalWarning, match="No price is known"):
+        _, out, _ = recorded(capsys, "--queries", path, "--out", tmp_path / "out.jsonl")
+    assert "2 rows of unknown cost (give --prices)" in out
+    assert "$" not in out

@@ -97,6 +97,7 @@ class Recorded:
         failures: Those of its rows that hold no answer because the call failed.
         cost_usd: Known cost of all its rows.
         missing: Answers asked for that it has no row of, because `max_usd` was reached or a model was given up.
+        unpriced: Rows whose cost is not known; it is not in `cost_usd`.
     """
 
     path: Path
@@ -105,6 +106,7 @@ class Recorded:
     failures: int
     cost_usd: float
     missing: int
+    unpriced: int = 0
 
     def read(self) -> list[Recordings]:
         """The recordings of each dataset in the file."""
@@ -182,7 +184,8 @@ class _Session:
         failures = sum(bool(row.get("error")) for row in rows)
         wanted = {(*item.key, tier.name) for item in self.recording.items for tier in self.recording.tiers}
         missing = len(wanted - {cell_of(row) for row in rows})
-        self._result = {"rows": len(rows), "failures": failures, "missing": missing}
+        unpriced = sum(row.get("cost_usd") is None for row in rows)
+        self._result = {"rows": len(rows), "failures": failures, "missing": missing, "unpriced": unpriced}
         if self.part is not None:
             if missing or failures:
                 self.part.close()
