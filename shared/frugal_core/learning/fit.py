@@ -90,7 +90,8 @@ def fit(
         max_disagreement: Largest share of queries whose answer may differ from the reference's, in (0, 1); proved with
             `confidence`.
         confidence: Chance that the guarantee is right, in (0, 1).
-        reference: Name of the model whose answers are the standard; by default that of the highest mean quality.
+        reference: Name of the model whose answers are the standard; by default that of the highest mean quality (under a
+            guarantee: on the queries to learn from).
         compare: Under a guarantee, what counts as differing: see `agreement_setting`. By default a worse label.
         scorer: What measures the recorded signal live. `record` notes it in the file; else it is known for `margin` and
             `logprobs`, and to be given for others. It must be the one that was recorded.
@@ -123,10 +124,10 @@ def fit(
         raise ConfigurationError(f"families has {wrong[0]!r}: give objects such as CascadeSearch() or Routing().")
     if measures is not None:
         setting = replace(setting, notes=(f"Signal: {setting.signal}, measured live by {measures!r}.", *setting.notes))
-    best = _reference(setting, reference)
+    named = None if reference is None else _index(setting, reference)
     if max_disagreement is None:
-        return _fitted(setting, tried, objective, folds, best)
-    return guaranteed(setting, tried, best, compare, max_disagreement, confidence, folds, seed)
+        return _fitted(setting, tried, objective, folds, best_model(setting) if named is None else named)
+    return guaranteed(setting, tried, named, compare, max_disagreement, confidence, folds, seed)
 
 
 def default_families(scorer: ScoreFunction | None, embed: Embed | None = None) -> list[Family]:
@@ -165,7 +166,7 @@ def _fitted(setting: Setting, families: Sequence[Family], objective: Objective, 
 def guaranteed(
     setting: Setting,
     families: Sequence[Family],
-    reference: int,
+    reference: int | None,
     compare: Any,
     max_disagreement: float,
     confidence: float,
@@ -173,6 +174,9 @@ def guaranteed(
     seed: int,
 ) -> Fitted:
     """What `fit` does under a guarantee, on recordings made ready.
+
+    Where no reference is named, it is the model that is best on the queries to learn from: the others must have no say in what
+    is to be proved on them.
 
     Raises:
         ConfigurationError: There are too few queries for it; the message says how many it takes.
@@ -187,9 +191,11 @@ def guaranteed(
             f"with confidence {confidence:g}: that takes {needed}. Record at least {math.ceil(needed / CALIBRATED)} queries, "
             "better twice as many to allow for answers that differ, or ask for less."
         )
-    judged = agreement_setting(setting, reference, compare)
     calibrating = np.zeros(rows, dtype=bool)
     calibrating[np.random.default_rng(seed).permutation(rows)[:kept]] = True
+    if reference is None:
+        reference = best_model(setting.rows(~calibrating))
+    judged = agreement_setting(setting, reference, compare)
     learning = judged.rows(~calibrating)
     objective = Objective("quality", 1 - max_disagreement)
     choice = Choice.of(cross_validate(families, learning, folds), objective)
@@ -291,9 +297,12 @@ def _scorer(signal: str | None, given: ScoreFunction | None, recorded: Mapping[s
     return _SCORERS[signal]()
 
 
-def _reference(setting: Setting, name: str | None) -> int:
-    if name is None:
-        return int(np.lexsort((setting.cost.mean(axis=0), -setting.correct.mean(axis=0)))[0])
+def best_model(setting: Setting) -> int:
+    """Index of the model of the highest mean quality, the cheapest of equals."""
+    return int(np.lexsort((setting.cost.mean(axis=0), -setting.correct.mean(axis=0)))[0])
+
+
+def _index(setting: Setting, name: str) -> int:
     if name not in setting.models:
         raise ConfigurationError(f"reference={name!r} is not among the recorded models: {', '.join(setting.models)}.")
     return setting.models.index(name)
@@ -309,6 +318,6 @@ def _share(cost: float, setting: Setting, reference: int) -> str:
 def _singles_note(setting: Setting) -> str:
     """The best single model, which every policy stands beside, and the cheapest."""
     cost, quality = setting.cost.mean(axis=0), setting.correct.mean(axis=0)
-    top, low = int(np.lexsort((cost, -quality))[0]), int(np.argmin(cost))
+    top, low = best_model(setting), int(np.argmin(cost))
     said = f"Best single model: {setting.models[top]}, quality {quality[top]:.4f} at {cost[top]:.4g}"
     return f"{said}; cheapest: {setting.models[low]}, {quality[low]:.4f} at {cost[low]:.4g}."

@@ -225,6 +225,21 @@ def test_where_nothing_passes_the_reference_is_served_and_it_says_so() -> None:
     assert "Nothing cheaper is proved to differ from the reference at most 0.05" in str(policy)
 
 
+def test_calibration_rows_have_no_say_in_who_the_reference_is() -> None:
+    """Two models of about the same quality: the reference is the better one where nothing is proved afterwards."""
+    rows, seed = 400, 3
+    calibrating = set(np.random.default_rng(seed).permutation(rows)[:160].tolist())
+    recorded = recorded_rows(rows)
+    for row in recorded:
+        learned_from = int(row["query_id"][1:]) not in calibrating
+        row["correct"] = float(row["model"] == ("m1" if learned_from else "m2"))  # m1 is perfect there, m2 here
+    policy = fit(recordings(recorded), max_disagreement=0.1, families=[Singles()], seed=seed)
+    assert "The reference is m1;" in str(policy)
+    assert "The reference is m2;" in str(
+        fit(recordings(recorded), max_disagreement=0.1, families=[Singles()], seed=seed, reference="m2")
+    )
+
+
 def test_too_few_rows_say_how_many_are_needed() -> None:
     with pytest.raises(ConfigurationError, match=r"100 queries leave 40 for calibration.*takes 149\. Record at least 373"):
         fit(recordings(recorded_rows(100)), max_disagreement=0.02, families=QUICK)
