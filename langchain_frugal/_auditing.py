@@ -9,9 +9,8 @@ from langchain_core.runnables import RunnableConfig
 
 from frugal_core.audit import Audit
 from frugal_core.decision import Decision
-from frugal_core.engine import adrive, drive
+from frugal_core.handing_over import hand_over
 from frugal_core.policies import Single
-from frugal_core.types import Answer
 from langchain_frugal._asking import Asking
 
 if TYPE_CHECKING:
@@ -35,18 +34,7 @@ def watch(audit: Audit, runner: Runner, asking: Asking, decision: Decision, *, a
     def again() -> Asking:
         return asking.again(replace(runner, policy=Single(runner.reference)), _unheard)
 
-    def ask() -> Answer:
-        reference = again()
-        return drive(reference.flow, reference.perform).answer
-
-    async def aask() -> Answer:
-        reference = again()
-        return (await adrive(reference.flow, reference.aperform)).answer
-
-    if awaited:
-        audit.watch_async(asking.query, decision, asking.answers, aask)
-    else:
-        audit.watch(asking.query, decision, asking.answers, ask)
+    hand_over(audit, asking, decision, again, awaited=awaited)
 
 
 def _unheard(config: RunnableConfig) -> RunnableConfig:

@@ -9,9 +9,8 @@ from llama_index.core.callbacks import CallbackManager
 
 from frugal_core.audit import Audit
 from frugal_core.decision import Decision
-from frugal_core.engine import adrive, drive
+from frugal_core.handing_over import hand_over
 from frugal_core.policies import Single
-from frugal_core.types import Answer
 from llamaindex_frugal._asking import Asking
 from llamaindex_frugal._requests import Request
 
@@ -34,18 +33,7 @@ def watch(audit: Audit, runner: Runner, request: Request, asking: Asking, decisi
     def again() -> Asking:
         return Asking(_unheard(runner), request)
 
-    def ask() -> Answer:
-        reference = again()
-        return drive(reference.flow, reference.perform).answer
-
-    async def aask() -> Answer:
-        reference = again()
-        return (await adrive(reference.flow, reference.aperform)).answer
-
-    if awaited:
-        audit.watch_async(asking.query, decision, asking.answers, aask)
-    else:
-        audit.watch(asking.query, decision, asking.answers, ask)
+    hand_over(audit, asking, decision, again, awaited=awaited)
 
 
 def _unheard(runner: Runner) -> Runner:

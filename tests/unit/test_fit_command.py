@@ -71,7 +71,8 @@ def test_only_the_reference_can_be_certified(capsys, tmp_path):
     for row in rows:
         row["correct"] = int(row["model"] == "large" or int(row["query_id"][1:]) not in kept)
     path = write(tmp_path / "r.jsonl", rows)
-    status, out, _, policy = fitted(capsys, tmp_path, "--recordings", path, "--max-disagreement", "0.2")
+    arguments = ("--recordings", path, "--max-disagreement", "0.2", "--reference", "large")
+    status, out, _, policy = fitted(capsys, tmp_path, *arguments)
     assert status == 1
     assert not policy.guarantee.certified
     assert policy.policy == Single("large")
