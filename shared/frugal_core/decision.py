@@ -97,7 +97,10 @@ class Decision:
         baseline_cost_usd: What the reference tier alone costs for this query; `None` when unknown.
         baseline_estimated: Whether the baseline was computed from another tier's token counts.
         cache: `"off"`, `"miss"` or `"hit"`.
-        similarity: Of the cached question to this one, on a semantic hit.
+        similarity: Of the cached question to this one, on a hit.
+        cache_age_s: Seconds since the cached answer was stored, on a hit.
+        cache_key: Of the entry that answered, or under which the answer is kept; for invalidating it.
+        cache_notes: What stood in the cache's way, for people to read: vetoes of guards, failures.
         answer: The answer that was served. Not part of the trace.
     """
 
@@ -109,6 +112,9 @@ class Decision:
     baseline_estimated: bool = False
     cache: Literal["off", "miss", "hit"] = "off"
     similarity: float | None = None
+    cache_age_s: float | None = None
+    cache_key: str | None = None
+    cache_notes: tuple[str, ...] = ()
     answer: Answer = field(default=Answer(""), repr=False, compare=False)
 
     @property
@@ -135,6 +141,9 @@ class Decision:
             "saved_usd": self.saved_usd,
             "cache": self.cache,
             "similarity": self.similarity,
+            "cache_age_s": self.cache_age_s,
+            "cache_key": self.cache_key,
+            "cache_notes": list(self.cache_notes),
             "steps": [step.to_dict() for step in self.steps],
         }
 

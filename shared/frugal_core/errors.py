@@ -6,7 +6,8 @@
      ├── ConfigurationError (ValueError)   an argument is wrong: the message names value, limit and fix
      │    ├── UnknownModelError            a "provider:model" string that cannot be resolved
      │    └── RecordingsError              a recordings file that cannot be used as it is
-     └── ScorerError                       a scorer raised or returned something that is not a score
+     ├── ScorerError                       a scorer raised or returned something that is not a score
+     └── StoreError                        a cache's store cannot be reached or read
 
     FrugalWarning (UserWarning)            something works, but not as well as it could: the message names the fix
 
@@ -38,3 +39,7 @@ class ScorerError(FrugalError):
 
 class FrugalWarning(UserWarning):
     """Something works, but not as well as it could."""
+
+
+class StoreError(FrugalError):
+    """A cache's store cannot be reached, or holds something that cannot be used. Wrappers go on without the cache."""

@@ -1,0 +1,6 @@
+"""Whether a near neighbour may answer."""
+
+from frugal_core.cache.deciders.base import Candidate, Decider, Verdict
+from frugal_core.cache.deciders.fixed import Fixed
+
+__all__ = ["Candidate", "Decider", "Fixed", "Verdict"]

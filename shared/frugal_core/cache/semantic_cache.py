@@ -1,0 +1,540 @@
+"""The cache: exact first, then by likeness inside one partition, and only what guards and decider allow."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from threading import RLock
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from typing_extensions import Self
+
+from frugal_core.background import Background
+from frugal_core.cache.deciders.base import Candidate, Decider, Verdict
+from frugal_core.cache.deciders.fixed import as_decider
+from frugal_core.cache.driving import Await, Embed, Pause, Reach, Steps, Work, arun, run
+from frugal_core.cache.embedders.base import Embedder, as_embedder
+from frugal_core.cache.entry import Entry
+from frugal_core.cache.flights import Flights
+from frugal_core.cache.guards import STANDARD
+from frugal_core.cache.guards.base import GuardFunction, check_guards, guard_name
+from frugal_core.cache.lookup import Answered, Hit, Lookup
+from frugal_core.cache.options import CacheOptions, check_seconds, current_options
+from frugal_core.cache.question import Question
+from frugal_core.cache.replica import Replica
+from frugal_core.cache.stats import CacheStats, Counts
+from frugal_core.cache.stores.base import Neighbour, Store
+from frugal_core.cache.stores.opening import open_store
+from frugal_core.errors import ConfigurationError, FrugalWarning, StoreError
+
+if TYPE_CHECKING:
+    from frugal_core.learning.columns import Floats
+
+Keep: TypeAlias = Callable[[Answered], bool]
+"""Whether an answer is kept; it sees the objection against it, if there is one."""
+
+NEIGHBOURS = 8
+"""Nearest entries that are looked at: the first that no guard objects to is the candidate."""
+
+_POLL_S = 0.05
+
+
+class SemanticCache:
+    """Answers that were given before, for questions that are the same, or mean the same.
+
+    A question is looked up by its exact key first, then by likeness among the entries of its partition, where everything but
+    its text agrees. What lies near must pass all guards, and then the decider says whether it may answer. A store or embedder
+    that fails means a miss, and a note in the decision.
+
+    Thread-safe, and made for several event loops; share one between all models, chains and tenants of a program.
+
+    Args:
+        store: A URL (see `open_store`), or a store.
+        embed: What turns texts into vectors, see `as_embedder`; `"auto"` for the default, all-MiniLM-L6-v2, where it is
+            installed; `None` for exact matches only.
+        decider: A threshold on the similarity, or a decider. Default: `Verified(max_error=0.01)`.
+        guards: What must agree besides; default: all of `frugal_core.cache.guards.STANDARD`.
+        namespace: Whose entries these are, such as a tenant's id, or a function that says so at each call.
+        ttl_s: Seconds until an answer expires; `None` for never.
+        max_turns: Most user turns of a conversation in which a near neighbour may answer; longer ones are matched exactly.
+        single_flight: Whether equal questions that come while the first is being answered wait for its answer.
+        wait_s: Seconds they wait at most.
+        keep: A function that says whether an answer is kept, `(answered) -> bool`. Default: if there is no objection against
+            it, see `objection_to`.
+        limits: `max_entries`, `max_bytes` and `eviction` of a store given by its URL.
+
+    Raises:
+        ConfigurationError: An argument is out of range or unknown.
+        StoreError: The store cannot be opened.
+    """
+
+    def __init__(
+        self,
+        store: str | Store = "memory://",
+        *,
+        embed: Any = "auto",
+        decider: Decider | float | None = None,
+        guards: Iterable[GuardFunction] | None = None,
+        namespace: str | Callable[[], str] = "",
+        ttl_s: float | None = None,
+        max_turns: int = 1,
+        single_flight: bool = True,
+        wait_s: float = 60.0,
+        keep: Keep | None = None,
+        **limits: Any,
+    ) -> None:
+        if type(max_turns) is not int or max_turns < 0:
+            raise ConfigurationError(f"max_turns={max_turns!r} must be a whole number, 0 or more.")
+        if ttl_s is not None:
+            check_seconds("ttl_s", ttl_s)
+        check_seconds("wait_s", wait_s)
+        if not isinstance(namespace, str) and not callable(namespace):
+            raise ConfigurationError(f"namespace={namespace!r} must be a text, or a function that gives one.")
+        if keep is not None and not callable(keep):
+            raise ConfigurationError(f"keep={keep!r} must be a function (answered) -> bool.")
+        self._guards = check_guards(STANDARD if guards is None else guards)
+        self._given = embed
+        self._embedder: Embedder | None = None
+        self._opened = False
+        if embed is None or isinstance(embed, str):
+            if embed not in (None, "auto"):
+                raise ConfigurationError(f'embed={embed!r} must be "auto", None, or what turns texts into vectors.')
+        else:
+            self._embedder, self._opened = as_embedder(embed), True
+        decider = as_decider(0.95 if decider is None else decider)
+        self.store = _opened_store(store, limits)
+        self.decider = decider.bind(self.store)
+        self.max_turns = max_turns
+        self.single_flight = bool(single_flight)
+        self._namespace = namespace
+        self._ttl_s = ttl_s
+        self._wait_s = float(wait_s)
+        self._keep: Keep = keep or _unobjectionable
+        self._flights = Flights()
+        self._counts = Counts()
+        self._background = Background(1, "frugal-cache")
+        self._lock = RLock()
+        self._replica: Replica | None = None
+        self._warned: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"SemanticCache({self.store!r}, decider={self.decider!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # a store is not copied with the model that uses it
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        self.close()
+
+    # --- looking up ---
+
+    def namespace(self, options: CacheOptions) -> str:
+        """Whose entries a call may use."""
+        if options.namespace is not None:
+            return options.namespace
+        return self._namespace if isinstance(self._namespace, str) else self._namespace()
+
+    def lookup(self, question: Question, options: CacheOptions | None = None) -> Lookup:
+        """Look one question up. If somebody is answering it just now, wait for that."""
+        return run(self._looking([question], [options or current_options()], follow=False))[0]
+
+    async def alookup(self, question: Question, options: CacheOptions | None = None) -> Lookup:
+        """As `lookup`, awaited."""
+        found = await arun(self._looking([question], [options or current_options()], follow=False), remote=self.store.remote)
+        return found[0]
+
+    def lookup_many(
+        self, questions: Sequence[Question], options: Sequence[CacheOptions], *, follow: bool = False
+    ) -> list[Lookup]:
+        """Look many questions up at once, and embed them in one call.
+
+        Args:
+            questions: The questions.
+            options: For each.
+            follow: Wait for those who are answering the same. Without, such a lookup is `pending`: nobody waits who is waited
+                for himself.
+        """
+        return run(self._looking(questions, options, follow=follow, many=True))
+
+    async def alookup_many(
+        self, questions: Sequence[Question], options: Sequence[CacheOptions], *, follow: bool = False
+    ) -> list[Lookup]:
+        """As `lookup_many`, awaited."""
+        return await arun(self._looking(questions, options, follow=follow, many=True), remote=self.store.remote)
+
+    def _looking(
+        self, questions: Sequence[Question], options: Sequence[CacheOptions], *, follow: bool, many: bool = False
+    ) -> Steps[list[Lookup]]:
+        lookups = [Lookup(self, question, own) for question, own in zip(questions, options, strict=True)]
+        used = [lookup for lookup in lookups if not lookup.options.no_cache]
+        try:
+            asked = [lookup for lookup in used if not lookup.options.refresh]
+            yield from self._exactly(asked)
+            yield from self._nearly([lookup for lookup in asked if lookup.hit is None and lookup.question.semantic])
+            if self.single_flight:
+                for lookup in asked:
+                    if lookup.hit is None:
+                        yield from self._together(lookup, follow=follow, many=many)
+        except BaseException:
+            for lookup in lookups:
+                self.abandon(lookup)
+            raise
+        for lookup in used:
+            if lookup.hit is not None:
+                self._counts.hit(lookup.hit.kind, lookup.hit.entry.baseline_cost_usd)
+            elif not lookup.pending:
+                self._counts.add("lookups")
+        return lookups
+
+    def _exactly(self, lookups: Sequence[Lookup]) -> Steps[None]:
+        if not lookups:
+            return
+        keys = [lookup.question.key for lookup in lookups]
+        try:
+            entries = yield Reach(lambda: self.store.get_many(keys))
+        except Exception as error:
+            self._failed(lookups, error)
+            return
+        for lookup, entry in zip(lookups, entries, strict=True):
+            if entry is not None:
+                lookup.hit = _hit(entry, "exact", 1.0)
+
+    def _nearly(self, lookups: Sequence[Lookup]) -> Steps[None]:
+        if not lookups:
+            return
+        try:
+            if not self._opened:
+                yield Work(self._open_embedder)
+            embedder = self._embedder
+            if embedder is None:
+                return
+            vectors = yield Embed(embedder, [lookup.question.text for lookup in lookups])
+            for lookup, vector in zip(lookups, vectors, strict=True):
+                lookup.vector = vector
+            found: list[list[Neighbour]] = yield Reach(lambda: [self._neighbours(lookup, embedder) for lookup in lookups])
+            candidates = [self._candidates(lookup, near) for lookup, near in zip(lookups, found, strict=True)]
+            nearest = [own[0] for own in candidates if own]
+            if nearest and type(self.decider).prefetch is not Decider.prefetch:
+                yield Work(lambda: self.decider.prefetch(nearest))
+            for lookup, own in zip(lookups, candidates, strict=True):
+                yield from self._decide(lookup, own)
+        except Exception as error:
+            self._failed([lookup for lookup in lookups if lookup.hit is None], error)
+
+    def _neighbours(self, lookup: Lookup, embedder: Embedder) -> list[Neighbour]:
+        question, vector = lookup.question, lookup.vector
+        assert vector is not None
+        least = self.decider.least
+        if self.store.searches:
+            found = self.store.nearest(question.partition, vector, embedder.fingerprint, NEIGHBOURS)
+            return [neighbour for neighbour in found if neighbour.similarity >= least]
+        with self._lock:
+            if self._replica is None:
+                self._replica = Replica(self.store, embedder.fingerprint)
+            replica = self._replica
+        near = replica.search(question.partition, vector, NEIGHBOURS, least)
+        if replica.foreign:
+            self._embed_anew(replica, embedder)
+        return near
+
+    def _candidates(self, lookup: Lookup, neighbours: Sequence[Neighbour]) -> list[Candidate]:
+        """Those that no guard objects to, nearest first."""
+        asked, allowed = lookup.question.text, []
+        for neighbour in neighbours:
+            veto = self._veto(asked, neighbour.question)
+            if veto is None:
+                allowed.append(neighbour)
+            else:
+                lookup.notes.append(f"{veto} ({neighbour.question[:80]!r}, similarity {neighbour.similarity:.3f})")
+        similarities = tuple(neighbour.similarity for neighbour in allowed)
+        return [
+            Candidate(asked, neighbour, similarities[place + 1 :], lookup.question.partition)
+            for place, neighbour in enumerate(allowed)
+        ]
+
+    def _veto(self, asked: str, cached: str) -> str | None:
+        for guard in self._guards:
+            reason = guard(asked, cached)
+            if reason is not None:
+                self._counts.veto(guard_name(guard))
+                return f"{guard_name(guard)}: {reason}"
+        return None
+
+    def _decide(self, lookup: Lookup, candidates: Sequence[Candidate]) -> Steps[None]:
+        for candidate in candidates:
+            verdict = self.decider.decide(candidate)
+            if not verdict.serve:
+                lookup.candidate, lookup.verdict = candidate, verdict
+                lookup.notes.append(_refused(candidate, verdict))
+                if verdict.learn:
+                    self._counts.add("explored")
+                return
+            key = candidate.neighbour.key
+            entry = yield Reach(lambda key=key: self.store.get(key))  # type: ignore[misc]
+            if entry is not None and entry.partition == lookup.question.partition:
+                lookup.hit = _hit(entry, "semantic", candidate.neighbour.similarity, verdict)
+                return
+            if self._replica is not None:  # it has expired, or was removed just now
+                self._replica.forget([key])
+
+    def _together(self, lookup: Lookup, *, follow: bool, many: bool) -> Steps[None]:
+        """See that only one of those who ask the same now asks the model."""
+        key = lookup.question.key
+        flight = self._flights.join(key, lead=not follow)
+        if flight is not None:
+            if many and not follow:
+                lookup.pending = True
+                return
+            yield Await(flight, self._wait_s)
+            yield from self._again(lookup)
+            return
+        lookup.leads = not follow
+        until = time.monotonic() + self._wait_s
+        while True:
+            try:
+                lookup.locked = yield Reach(lambda: self.store.acquire(key, self._wait_s))
+            except Exception as error:
+                self._failed([lookup], error)
+                return
+            if lookup.locked or time.monotonic() >= until:
+                return
+            if many and not follow:
+                self._flights.land(key)
+                lookup.leads, lookup.pending = False, True
+                return
+            yield Pause(_POLL_S)
+            yield from self._again(lookup)
+            if lookup.hit is not None:
+                self.abandon(lookup)
+                return
+
+    def _again(self, lookup: Lookup) -> Steps[None]:
+        yield from self._exactly([lookup])
+        if lookup.hit is not None:
+            lookup.notes.append("The same question was being answered already: waited for it.")
+
+    # --- storing ---
+
+    def settle(self, lookup: Lookup, answered: Answered) -> None:
+        """Keep a model's answer if it may be kept; see `Lookup.settle`."""
+        run(self._settling(lookup, answered))
+
+    async def asettle(self, lookup: Lookup, answered: Answered) -> None:
+        """As `settle`, awaited."""
+        await arun(self._settling(lookup, answered), remote=self.store.remote)
+
+    def abandon(self, lookup: Lookup) -> None:
+        """Let go of what a lookup holds; see `Lookup.abandon`."""
+        if lookup.leads:
+            lookup.leads = False
+            self._flights.land(lookup.question.key)
+        if lookup.locked:
+            lookup.locked = False
+            try:
+                self.store.release(lookup.question.key)
+            except StoreError as error:  # it expires by itself
+                self._failed([lookup], error)
+
+    def _settling(self, lookup: Lookup, answered: Answered) -> Steps[None]:
+        try:
+            if lookup.options.no_cache:
+                return
+            if not self._keep(answered):
+                self._counts.kept_out(answered.objection or "keep")
+                return
+            vector = lookup.vector
+            if vector is None and answered.semantic and lookup.question.semantic:
+                vector = yield from self._embedded(lookup)
+            entry = self._entry(lookup, answered, vector)
+            try:
+                yield Reach(lambda: self.store.put(entry))
+            except Exception as error:
+                self._failed([lookup], error)
+            else:
+                self._counts.add("stored")
+            if lookup.verdict is not None and lookup.verdict.learn:
+                self._compare(lookup, answered)
+        finally:
+            self.abandon(lookup)
+
+    def _embedded(self, lookup: Lookup) -> Steps[Floats | None]:
+        """The vector of a question that was not searched for, as when it is refreshed."""
+        try:
+            if not self._opened:
+                yield Work(self._open_embedder)
+            if self._embedder is None:
+                return None
+            vectors = yield Embed(self._embedder, [lookup.question.text])
+        except Exception as error:
+            self._failed([lookup], error)
+            return None
+        vector: Floats = vectors[0]
+        return vector
+
+    def _entry(self, lookup: Lookup, answered: Answered, vector: Floats | None) -> Entry:
+        question, options, now = lookup.question, lookup.options, time.time()
+        ttl_s = self._ttl_s if options.ttl_s is None else options.ttl_s
+        alike = vector is not None and answered.semantic and question.semantic and self._embedder is not None
+        return Entry(
+            question.key,
+            question.partition,
+            question.namespace,
+            question.text,
+            answered.text,
+            answered.payload,
+            now,
+            None if ttl_s is None else now + ttl_s,
+            options.tags,
+            options.documents,
+            answered.cost_usd,
+            answered.baseline_cost_usd,
+            vector.astype("<f2").tobytes() if alike and vector is not None else b"",
+            self._embedder.fingerprint if alike and self._embedder is not None else "",
+        )
+
+    def _compare(self, lookup: Lookup, answered: Answered) -> None:
+        """Find out, off the hot path, whether the neighbour's answer would have done."""
+        candidate, verdict = lookup.candidate, lookup.verdict
+        assert candidate is not None
+        assert verdict is not None
+
+        def compare() -> None:
+            try:
+                entry = self.store.get(candidate.neighbour.key)
+                if entry is not None:
+                    same = self.decider.same(candidate.asked, entry.answer, answered.text)
+                    self.decider.learn(candidate, verdict, same)
+            except Exception as error:  # nobody waits for this; what was not learned will be learned another time
+                self._failed([], error)
+
+        self._background.submit(compare)
+
+    # --- looking after it ---
+
+    def invalidate(
+        self,
+        *,
+        key: str | None = None,
+        namespace: str | None = None,
+        tag: str | None = None,
+        document: str | None = None,
+        where: Callable[[Entry], bool] | None = None,
+    ) -> int:
+        """Remove the entries for which all that is given holds.
+
+        Args:
+            key: Their key, as decisions tell it in `cache_key`.
+            namespace: Whose they are.
+            tag: One of their tags.
+            document: A document they depend on.
+            where: A function that says so of an entry.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            ConfigurationError: Nothing is given; `clear` removes all.
+            StoreError: The store cannot be reached.
+        """
+        given = {"namespace": namespace, "tag": tag, "document": document}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        if key is None and not chosen and where is None:
+            raise ConfigurationError("invalidate() was told nothing to go by: give key, namespace, tag, document or where.")
+        if key is not None and not chosen and where is None:
+            return self.store.delete([key])
+        found = self.store.select(**chosen)
+        keys = [entry.key for entry in found if (key is None or entry.key == key) and (where is None or where(entry))]
+        return self.store.delete(keys)
+
+    def clear(self) -> None:
+        """Remove all entries, and what was learned from them."""
+        self.store.clear()
+
+    def stats(self) -> CacheStats:
+        """What it has done so far, in this process, and what the store holds."""
+        more: dict[str, Any] = {"decider": self.decider.report()}
+        try:
+            size = self.store.size()
+        except StoreError:
+            return self._counts.stats(**more)
+        return self._counts.stats(entries=size.entries, bytes=size.bytes, evicted=size.evicted, **more)
+
+    def close(self) -> None:
+        """Let go of the store's files and connections."""
+        self.store.close()
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """What turns texts into vectors, for scorers and predictors that should embed no query twice; `None` for nothing."""
+        if not self._opened:
+            self._open_embedder()
+        return self._embedder
+
+    def _open_embedder(self) -> None:
+        with self._lock:
+            if not self._opened:
+                if self._given == "auto":
+                    from frugal_core.cache.embedders.default import default_embedder
+
+                    self._embedder = default_embedder()
+                self._opened = True
+
+    def _embed_anew(self, replica: Replica, embedder: Embedder) -> None:
+        """Have entries embedded whose vectors are another embedder's, off the hot path."""
+        waiting, back = dict(replica.foreign), set(replica.written_back)
+        replica.foreign.clear()
+        replica.written_back.clear()
+
+        def renew() -> None:
+            keys = list(waiting)
+            for first in range(0, len(keys), 256):
+                part = keys[first : first + 256]
+                try:
+                    vectors = embedder.embed([waiting[key][1] for key in part])
+                    for key, vector in zip(part, vectors, strict=True):
+                        replica.add(key, *waiting[key], vector)
+                        if key in back:
+                            self.store.revise(key, vector.astype("<f2").tobytes(), embedder.fingerprint)
+                except Exception as error:
+                    self._failed([], error)
+                    return
+
+        self._background.submit(renew)
+
+    def _failed(self, lookups: Iterable[Lookup], error: Exception) -> None:
+        """Note a failure that a model's answer will stand in for. The first of its kind is told aloud."""
+        self._counts.add("errors")
+        text = f"The cache did not work: {type(error).__name__}: {error}"
+        for lookup in lookups:
+            lookup.notes.append(text)
+        kind = type(error).__name__
+        if kind not in self._warned:
+            self._warned.add(kind)
+            warnings.warn(f"{text} Queries are answered without it.", FrugalWarning, stacklevel=2)
+
+
+def _opened_store(store: str | Store, limits: dict[str, Any]) -> Store:
+    if isinstance(store, Store):
+        if limits:
+            raise ConfigurationError(f"{', '.join(limits)} cannot be given with a store: give them to the store.")
+        return store
+    return open_store(store, **limits)
+
+
+def _unobjectionable(answered: Answered) -> bool:
+    return answered.objection is None
+
+
+def _hit(entry: Entry, kind: Any, similarity: float, verdict: Verdict | None = None) -> Hit:
+    return Hit(entry, kind, similarity, max(0.0, time.time() - entry.created_s), verdict)
+
+
+def _refused(candidate: Candidate, verdict: Verdict) -> str:
+    near = candidate.neighbour
+    needed = "" if verdict.threshold is None else f", {verdict.threshold:.3f} needed"
+    chance = "" if verdict.p_right is None else f", right with probability {verdict.p_right:.3f}"
+    return f"{verdict.reason}: {near.question[:80]!r}, similarity {near.similarity:.3f}{needed}{chance}"
