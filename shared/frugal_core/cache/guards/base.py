@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -12,8 +12,14 @@ from frugal_core.errors import ConfigurationError
 GuardFunction: TypeAlias = Callable[[str, str], str | None]
 """Any function `(asked, cached) -> why not, or None` serves as a guard."""
 
-REMEMBERED = 20_000
+REMEMBERED = 5_000
 """Texts whose facts a guard remembers: a cached question is met again and again."""
+
+LONGEST = 1_000
+"""Characters up to which they are remembered: the facts of all guards take many times the room of their text."""
+
+SHOWN = 4
+"""Most facts that an explanation lists."""
 
 
 class Guard(ABC):
@@ -30,7 +36,10 @@ class Guard(ABC):
 
     def __call__(self, asked: str, cached: str) -> str | None:
         """Why an answer to `cached` must not be given to `asked`; `None` where nothing speaks against it."""
-        return self.veto(self._remembered(asked), self._remembered(cached))
+        return self.veto(self._facts(asked), self._facts(cached))
+
+    def _facts(self, text: str) -> Any:
+        return self._remembered(text) if len(text) <= LONGEST else self.facts(text)
 
     @abstractmethod
     def facts(self, text: str) -> Hashable:
@@ -42,6 +51,17 @@ class Guard(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def listed(facts: Iterable[str]) -> str:
+    """A few facts in a row, for people to read; "none" for none.
+
+    >>> listed(["3", "5"]), listed([])
+    ('3, 5', 'none')
+    """
+    found = list(facts)
+    more = ", …" if len(found) > SHOWN else ""
+    return ", ".join(fact if len(fact) <= 60 else fact[:59] + "…" for fact in found[:SHOWN]) + more or "none"
 
 
 def guard_name(guard: GuardFunction) -> str:
