@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from time import time
 from typing import Any
 
@@ -68,7 +69,7 @@ class Entry:
 
     def to_json(self) -> str:
         """All but the vector, as one line of JSON."""
-        return json.dumps(asdict(replace(self, vector=b"")) | {"vector": None}, ensure_ascii=False, separators=(",", ":"))
+        return _encode(dict(zip(_WRITTEN, _values(self), strict=True)))
 
     @classmethod
     def from_json(cls, text: str | bytes, vector: bytes = b"") -> Entry:
@@ -82,8 +83,11 @@ class Entry:
             known = {name: found[name] for name in _NAMES if name in found}
             tags, documents = tuple(found.get("tags") or ()), tuple(found.get("documents") or ())
             return cls(**{**known, "vector": vector, "tags": tags, "documents": documents})
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise StoreError(f"A stored answer cannot be read ({type(error).__name__}: {error}). Clear the cache.") from error
 
 
 _NAMES = tuple(each.name for each in fields(Entry))
+_WRITTEN = tuple(name for name in _NAMES if name != "vector")
+_values = attrgetter(*_WRITTEN)
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode

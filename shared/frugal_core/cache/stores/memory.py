@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from threading import RLock
+from time import time
 
 from frugal_core.cache.entry import Entry
 from frugal_core.cache.stores.base import Changes, Limits, Log, Size, Store
+from frugal_core.cache.stores.eviction import Frequency, Order, Recency
+from frugal_core.errors import StoreError
 
 LOG_LINES = 100_000
 """Lines of a log that are kept."""
 
+GONE_KEPT = 10_000
+"""Removals after which those who have not followed begin anew."""
+
 
 class MemoryStore(Store):
-    """A store that ends with its process.
+    """A store that ends with its process. All it does takes the same time however much it holds, but for telling all of it.
 
     Args:
         limits: How much it may hold.
@@ -27,92 +33,99 @@ class MemoryStore(Store):
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self._lock = RLock()
-        self._entries: OrderedDict[str, Entry] = OrderedDict()  # least recently used first
-        self._uses: Counter[str] = Counter()
+        self._closed = False
+        self._entries: dict[str, Entry] = {}
+        self._order = self._new_order()
         self._bytes = 0
         self._evicted = 0
-        self._changed: OrderedDict[str, int] = OrderedDict()  # key: number of its last change, oldest first
         self._changes = 0
+        self._stored: OrderedDict[str, int] = OrderedDict()  # number of the change that stored an entry, oldest first
+        self._gone: OrderedDict[str, int] = OrderedDict()  # number of the change that removed one, of late
+        self._told_from = 0  # those who know less are told all
         self._logs: defaultdict[str, Log] = defaultdict(Log)
 
     def get(self, key: str) -> Entry | None:
-        """The entry, as the one used last."""
+        """The entry, which is then the one used last."""
         entry = self._entries.get(key)
         if entry is None:
+            self._check()
+            return None
+        if entry.expires_s is not None and entry.expires_s <= time():
+            self.delete([key])
             return None
         with self._lock:
-            if not entry.alive():
-                self.delete([key])
-                return None
-            if key in self._entries:
-                self._entries.move_to_end(key)
-                self._uses[key] += 1
+            self._order.use(key)
         return entry
 
     def put(self, entry: Entry) -> None:
         """Store an entry."""
         with self._lock:
-            self._forget(entry.key)
-            self._entries[entry.key] = entry
-            self._bytes += entry.size
-            self._uses[entry.key] += 1
-            self._note(entry.key)
-            self._make_room(entry.key)
+            self._check()
+            key, size = entry.key, entry.size
+            self._forget(key)
+            self._make_room(size)
+            self._entries[key] = entry
+            self._order.add(key)
+            self._bytes += size
+            self._changes += 1
+            self._stored[key] = self._changes
+            self._gone.pop(key, None)
 
     def delete(self, keys: Iterable[str]) -> int:
         """Remove entries."""
         with self._lock:
-            gone = [key for key in keys if self._forget(key)]
-            for key in gone:
-                self._note(key)
-        return len(gone)
+            self._check()
+            return sum(self._remove(key) for key in keys)
 
     def scan(self) -> Iterator[Entry]:
         """All live entries."""
         with self._lock:
+            self._check()
             entries = list(self._entries.values())
         return (entry for entry in entries if entry.alive())
 
     def changes(self, cursor: int) -> Changes:
         """What happened since `cursor`."""
-        if cursor == self._changes:
-            return Changes(cursor)
+        if cursor == self._changes and not self._closed:
+            return Changes(cursor, whole=cursor == 0)
         with self._lock:
-            changed = []
-            for key in reversed(self._changed):
-                if self._changed[key] <= cursor:
-                    break
-                changed.append(key)
-            entries = [entry for key in changed if (entry := self._entries.get(key)) is not None and entry.vector]
-            kept = {entry.key for entry in entries}
+            self._check()
+            whole = cursor == 0 or cursor < self._told_from
+            entries = [self._entries[key] for key in (self._stored if whole else _since(self._stored, cursor))]
+            told = [entry for entry in entries if entry.vector]
+            removed = [] if whole else [*_since(self._gone, cursor), *(entry.key for entry in entries if not entry.vector)]
             return Changes(
                 self._changes,
-                [entry.key for entry in entries],
-                [entry.partition for entry in entries],
-                [entry.question for entry in entries],
-                [entry.vector for entry in entries],
-                [entry.embedder for entry in entries],
-                [key for key in changed if key not in kept],
-                whole=cursor == 0,
+                [entry.key for entry in told],
+                [entry.partition for entry in told],
+                [entry.question for entry in told],
+                [entry.vector for entry in told],
+                [entry.embedder for entry in told],
+                removed,
+                whole,
             )
 
     def size(self) -> Size:
         """How much it holds."""
         with self._lock:
+            self._check()
             return Size(len(self._entries), self._bytes, self._evicted)
 
     def append(self, log: str, lines: Sequence[str]) -> None:
         """Write lines at the end of a log."""
         with self._lock:
+            self._check()
             self._logs[log].append(lines, LOG_LINES)
 
     def read(self, log: str, cursor: int) -> tuple[list[str], int]:
         """Lines of a log since `cursor`."""
         with self._lock:
+            self._check()
             return self._logs[log].read(cursor)
 
     def acquire(self, key: str, ttl_s: float) -> bool:
         """Always: nobody else shares this store."""
+        self._check()
         return True
 
     def release(self, key: str) -> None:
@@ -121,35 +134,67 @@ class MemoryStore(Store):
     def clear(self) -> None:
         """Remove all entries and logs."""
         with self._lock:
-            self.delete(list(self._entries))
-            self._logs.clear()
+            self._check()
+            self._empty()
+            for log in self._logs.values():  # whose readers go on from where they are
+                log.first += len(log.lines)
+                log.lines.clear()
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Let go of all entries."""
+        with self._lock:
+            self._closed = True
+            self._empty()
+            self._logs.clear()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise StoreError("The store is closed: make another.")
+
+    def _new_order(self) -> Order:
+        return Recency() if self.limits.eviction == "lru" else Frequency()
+
+    def _empty(self) -> None:
+        self._entries.clear()
+        self._order = self._new_order()
+        self._bytes = 0
+        self._stored.clear()
+        self._gone.clear()
+        self._changes += 1
+        self._told_from = self._changes
 
     def _forget(self, key: str) -> bool:
         entry = self._entries.pop(key, None)
         if entry is None:
             return False
+        self._order.remove(key)
         self._bytes -= entry.size
-        self._uses.pop(key, None)
+        del self._stored[key]
         return True
 
-    def _note(self, key: str) -> None:
+    def _remove(self, key: str) -> bool:
+        if not self._forget(key):
+            return False
         self._changes += 1
-        self._changed[key] = self._changes
-        self._changed.move_to_end(key)
+        self._gone[key] = self._changes
+        if len(self._gone) > GONE_KEPT:
+            _, self._told_from = self._gone.popitem(last=False)
+        return True
 
-    def _make_room(self, newest: str) -> None:
-        limits = self.limits
-        while len(self._entries) > 1 and (
-            (limits.max_entries is not None and len(self._entries) > limits.max_entries)
-            or (limits.max_bytes is not None and self._bytes > limits.max_bytes)
+    def _make_room(self, size: int) -> None:
+        most, most_bytes = self.limits.max_entries, self.limits.max_bytes
+        while self._entries and (
+            (most is not None and len(self._entries) >= most) or (most_bytes is not None and self._bytes + size > most_bytes)
         ):
-            key = next(iter(self._entries)) if limits.eviction == "lru" else self._least_used(newest)
-            self._forget(key)
-            self._note(key)
+            self._remove(self._order.first())
             self._evicted += 1
 
-    def _least_used(self, newest: str) -> str:
-        return min((key for key in self._entries if key != newest), key=self._uses.__getitem__)
+
+def _since(numbers: OrderedDict[str, int], cursor: int) -> list[str]:
+    """Keys whose numbers are above `cursor`, latest first."""
+    keys = []
+    for key in reversed(numbers):
+        if numbers[key] <= cursor:
+            break
+        keys.append(key)
+    return keys
