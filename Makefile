@@ -7,13 +7,17 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constra
 # The playground's matrices are too small to share between threads, and batches are threads already.
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: demo test lint bench notebooks clean
+.PHONY: demo test servers lint bench notebooks clean
 
 demo: $(VENV)/demo.stamp  ## the main job, live, without keys or network
 	$(BIN)/frugal demo
 
 test: $(VENV)/test.stamp  ## all tests
 	$(BIN)/python -m pytest
+
+servers: $(VENV)/test.stamp  ## Redis, plain and with its search module, for their stores' tests; PostgreSQL comes with the packages
+	command -v redis-server >/dev/null || (apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends redis-server)
+	$(BIN)/python tests/support/search_server.py $(VENV)/redis-search
 
 lint: $(VENV)/test.stamp  ## style and types
 	$(BIN)/ruff check .
