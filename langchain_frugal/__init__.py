@@ -1,5 +1,6 @@
 """Frugal for LangChain: swap one model object, pay a fraction for the same answers."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from frugal_core import __version__
@@ -45,7 +46,12 @@ from langchain_frugal.recording_handler import RecordingHandler
 from langchain_frugal.smart_job import SmartJob
 
 if TYPE_CHECKING:
+    from frugal_core.cache import Fixed, SemanticCache, Verified, cache_options, open_store
     from frugal_core.learning.fit import fit
+    from langchain_frugal.cache_middleware import SemanticCacheMiddleware
+    from langchain_frugal.cached_chain import CachedChain
+    from langchain_frugal.caches import FrugalCache
+    from langchain_frugal.vector_store import VectorStoreBackend
 
 __all__ = [
     "AUTOMIX",
@@ -54,6 +60,7 @@ __all__ = [
     "AuditReport",
     "Audited",
     "BudgetedThreshold",
+    "CachedChain",
     "Calibrated",
     "Candidate",
     "Cascade",
@@ -64,7 +71,9 @@ __all__ = [
     "Decision",
     "FactorisationPredictor",
     "Fitted",
+    "Fixed",
     "FixedThreshold",
+    "FrugalCache",
     "FrugalError",
     "FrugalWarning",
     "Hopeless",
@@ -92,23 +101,42 @@ __all__ = [
     "SelfConsistency",
     "SelfVerification",
     "SemanticAgreement",
+    "SemanticCache",
+    "SemanticCacheMiddleware",
     "Single",
     "SmartJob",
     "Step",
     "Threshold",
     "UnknownModelError",
+    "VectorStoreBackend",
+    "Verified",
     "__version__",
     "arecord",
+    "cache_options",
     "fit",
     "grade",
+    "open_store",
     "record",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import it when it is used: numpy, which it needs, takes longer than all the rest."""
-    if name == "fit":
-        from frugal_core.learning.fit import fit
+_LAZY = {
+    "CachedChain": "langchain_frugal.cached_chain",
+    "Fixed": "frugal_core.cache",
+    "FrugalCache": "langchain_frugal.caches",
+    "SemanticCache": "frugal_core.cache",
+    "SemanticCacheMiddleware": "langchain_frugal.cache_middleware",
+    "VectorStoreBackend": "langchain_frugal.vector_store",
+    "Verified": "frugal_core.cache",
+    "cache_options": "frugal_core.cache",
+    "fit": "frugal_core.learning.fit",
+    "open_store": "frugal_core.cache",
+}
+"""Where what is seldom used is at home: imported when it is used, since with numpy it takes longer than all the rest."""
 
-        return fit
+
+def __getattr__(name: str) -> Any:
+    """Import it when it is used."""
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

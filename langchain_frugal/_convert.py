@@ -13,6 +13,7 @@ from langchain_core.prompt_values import PromptValue
 from frugal_core.conversation import Conversation
 from frugal_core.errors import ConfigurationError
 from frugal_core.finish_reasons import normalised
+from frugal_core.pricing import Price
 from frugal_core.tokens import estimated
 from frugal_core.types import Answer, Message, Query, Role, Tier, ToolCall, Usage
 from langchain_frugal._logprobs import extract_logprobs
@@ -73,6 +74,11 @@ def text_of(message: BaseMessage) -> str:
     return content if type(content) is str else str(message.text)
 
 
+def media_blocks(content: Sequence[Any]) -> list[Mapping[str, Any]]:
+    """The blocks of a message's content that are neither text nor a wish to call, such as images."""
+    return [block for block in content if isinstance(block, Mapping) and block.get("type") not in _NOT_CONTENT]
+
+
 def to_answer(
     message: AIMessage, query: Query, tier: int, latency_s: float, *, parsed: Any = None, parsing_error: str | None = None
 ) -> Answer:
@@ -96,6 +102,19 @@ def to_answer(
         if from_cache(message):
             return replace(answer, cost_usd=0.0)
     return answer
+
+
+def spoken(message: AIMessage, price: Price | None = None) -> Answer:
+    """A reply of a model that is nobody's tier: what it says, and what it cost where tokens and price are known."""
+    usage = _reported_usage(message)
+    return Answer(
+        text_of(message) or (_OBJECT if _has_media(message.content) else ""),
+        _tool_calls(message),
+        usage=usage,
+        cost_usd=None if usage is None or price is None else price.cost(usage),
+        finish_reason=_finish_reason(message.response_metadata),
+        raw=message,
+    )
 
 
 def to_chunk(message: AIMessage) -> AIMessageChunk:
@@ -157,6 +176,4 @@ def _finish_reason(metadata: Mapping[str, Any]) -> str | None:
 
 
 def _has_media(content: str | list[Any]) -> bool:
-    return not isinstance(content, str) and any(
-        isinstance(block, Mapping) and block.get("type") not in _NOT_CONTENT for block in content
-    )
+    return not isinstance(content, str) and bool(media_blocks(content))

@@ -6,51 +6,78 @@ does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.caches import BaseCache
 from langchain_core.globals import get_llm_cache
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, Generation
+from langchain_core.runnables import RunnableConfig
 
 from frugal_core.decision import Decision
-from langchain_frugal._convert import with_metadata
+from frugal_core.errors import ConfigurationError
+from langchain_frugal._cached import options_for
+from langchain_frugal._convert import to_chunk, to_messages, with_metadata
+
+if TYPE_CHECKING:
+    from frugal_core.cache import SemanticCache
 
 
 @dataclass(frozen=True)
-class CacheEntry:
-    """One input's place in a cache.
+class LLMCacheFront:
+    """Such a cache in front of a call.
 
     Attributes:
         cache: The cache.
-        prompt: The conversation, serialized as core does.
-        llm_string: All that the answer depends on besides.
+        llm_string: All that an answer depends on besides the conversation.
         policy: Name and version of the policy, for the decision of a hit.
+        asked: The call's arguments that are the cache's.
     """
 
     cache: BaseCache
-    prompt: str
     llm_string: str
     policy: tuple[str, str]
+    asked: Mapping[str, Any]
 
-    def lookup(self) -> AIMessage | None:
-        """The cached message, with a decision that says so."""
-        return self._hit(self.cache.lookup(self.prompt, self.llm_string))
+    def lookup(self, inputs: Sequence[LanguageModelInput], configs: Sequence[RunnableConfig]) -> list[CacheEntry | None]:
+        """Each by itself."""
+        entries = self._entries(inputs, configs)
+        for entry in entries:
+            if entry and not entry.refresh:
+                entry.output = self._hit(self.cache.lookup(entry.prompt, self.llm_string))
+        return entries
 
-    async def alookup(self) -> AIMessage | None:
-        """As `lookup`."""
-        return self._hit(await self.cache.alookup(self.prompt, self.llm_string))
+    async def alookup(self, inputs: Sequence[LanguageModelInput], configs: Sequence[RunnableConfig]) -> list[CacheEntry | None]:
+        """Each by itself."""
+        entries = self._entries(inputs, configs)
+        for entry in entries:
+            if entry and not entry.refresh:
+                entry.output = self._hit(await self.cache.alookup(entry.prompt, self.llm_string))
+        return entries
 
-    def update(self, output: AIMessage) -> None:
-        """Keep a message."""
-        self.cache.update(self.prompt, self.llm_string, _generations(output))
+    def follow(self, places: Sequence[CacheEntry]) -> Sequence[CacheEntry]:
+        """Nothing is ever pending."""
+        return places
 
-    async def aupdate(self, output: AIMessage) -> None:
-        """As `update`."""
-        await self.cache.aupdate(self.prompt, self.llm_string, _generations(output))
+    async def afollow(self, places: Sequence[CacheEntry]) -> Sequence[CacheEntry]:
+        """Nothing is ever pending."""
+        return places
+
+    def _entries(self, inputs: Sequence[LanguageModelInput], configs: Sequence[RunnableConfig]) -> list[CacheEntry | None]:
+        return [self._entry(input, config) for input, config in zip(inputs, configs, strict=True)]
+
+    def _entry(self, input: LanguageModelInput, config: RunnableConfig) -> CacheEntry | None:
+        options = options_for(config, self.asked)
+        if options.no_cache:
+            return None
+        try:
+            return CacheEntry(self, cache_prompt(to_messages(input)), options.refresh)
+        except (ValueError, NotImplementedError):  # raised again when it comes to asking, within the run
+            return None
 
     def _hit(self, found: Sequence[Generation] | None) -> AIMessage | None:
         if not found:
@@ -67,24 +94,85 @@ class CacheEntry:
         return with_metadata(fresh, decision.to_dict())
 
 
+@dataclass(eq=False)
+class CacheEntry:
+    """One input's place in such a cache.
+
+    Attributes:
+        front: The cache.
+        prompt: The conversation, serialized as core does.
+        refresh: Whether it is asked anew, whatever the cache has.
+        output: The cached message, with a decision that says so.
+    """
+
+    front: LLMCacheFront
+    prompt: str
+    refresh: bool = False
+    output: AIMessage | None = None
+    pending = False
+
+    def stream(self) -> Iterator[AIMessageChunk]:
+        """The message as the only chunk."""
+        if self.output is not None:
+            yield to_chunk(self.output)
+
+    def told(self, decision: Decision) -> Decision:
+        """The decision of a miss."""
+        return replace(decision, cache="miss")
+
+    def settle(self, output: AIMessage, decision: Decision) -> None:
+        """Keep a message, whatever it is: this cache knows no objections."""
+        self.front.cache.update(self.prompt, self.front.llm_string, _generations(output))
+
+    async def asettle(self, output: AIMessage, decision: Decision) -> None:
+        """As `settle`."""
+        await self.front.cache.aupdate(self.prompt, self.front.llm_string, _generations(output))
+
+    def abandon(self) -> None:
+        """Nobody waits."""
+
+
 def _generations(output: AIMessage) -> list[Generation]:
     """What a cache keeps of a message: a message also where it was streamed."""
     whole = message_chunk_to_message(output) if isinstance(output, AIMessageChunk) else output
     return [ChatGeneration(message=whole)]
 
 
-def cache_in_use(cache: BaseCache | bool | None) -> BaseCache | None:
+def as_cache(cache: Any) -> Any:
+    """What a user gave as `cache`, checked; a URL becomes the semantic cache over the store it names.
+
+    Raises:
+        ConfigurationError: It is no cache.
+    """
+    if cache is None or isinstance(cache, (bool, BaseCache)):
+        return getattr(cache, "semantic_cache", cache)  # a FrugalCache's
+    from frugal_core.cache import SemanticCache
+
+    if isinstance(cache, str):
+        return SemanticCache(cache)
+    if isinstance(cache, SemanticCache):
+        return cache
+    raise ConfigurationError(
+        f"cache={cache!r} is no cache: give a SemanticCache, the URL of its store such as 'disk:.frugal', a cache of "
+        "LangChain's, True for the global one, or False for none."
+    )
+
+
+def cache_in_use(cache: Any) -> BaseCache | SemanticCache | None:
     """The cache a model's `cache` field stands for: an object, the global one (`None`, `True`), or none (`False`).
 
     Raises:
-        ValueError: `True`, but no global cache is set.
+        ConfigurationError: It is no cache; or it is `True`, but no global cache is set.
     """
-    if isinstance(cache, BaseCache):
-        return cache
-    found = get_llm_cache() if cache is not False else None
-    if cache is True and found is None:
-        raise ValueError("cache=True, but no cache is set: call langchain_core.globals.set_llm_cache(...) first.")
-    return found
+    if cache is False:
+        return None
+    if cache is None or cache is True:
+        found = get_llm_cache()
+        if found is None and cache:
+            raise ConfigurationError("cache=True, but no cache is set: call langchain_core.globals.set_llm_cache(...) first.")
+        cache = found
+    used: BaseCache | SemanticCache | None = None if cache is None else as_cache(cache)  # it may have been assigned
+    return used
 
 
 def cache_prompt(messages: Sequence[BaseMessage]) -> str:

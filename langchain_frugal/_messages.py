@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from frugal_core.decision import Decision
 from frugal_core.errors import ConfigurationError
 from frugal_core.types import Answer, Query
 from langchain_frugal._convert import to_answer, to_chunk, with_metadata
+from langchain_frugal._payload import from_payload, replayed, to_payload
 
 M = TypeVar("M", bound=AIMessage)
 
@@ -49,6 +50,19 @@ class MessageShape:
     def chunk(self, output: AIMessage) -> AIMessageChunk:
         """A whole message as one chunk."""
         return to_chunk(output)
+
+    def replay(self, output: AIMessage) -> Iterator[AIMessageChunk]:
+        """A cached message word by word."""
+        return replayed(output)
+
+    def payload(self, output: AIMessage, decision: Decision) -> str | None:
+        """The message as JSON."""
+        return to_payload(output)
+
+    def revived(self, payload: str, decision: Decision) -> AIMessage | None:
+        """The message anew."""
+        message = from_payload(payload)
+        return None if message is None else with_metadata(message, decision.to_dict())
 
 
 class MessageCollector:

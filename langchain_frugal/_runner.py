@@ -5,10 +5,11 @@ Every decision is taken in `frugal_core`; here calls are made, answers converted
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.runnables import RunnableConfig
@@ -27,6 +28,9 @@ from langchain_frugal._auditing import watch
 from langchain_frugal._batching import aperform_batch, perform_batch
 from langchain_frugal._runs import Host, astart_run, own_config, start_run
 from langchain_frugal._tiers import TierModel
+
+if TYPE_CHECKING:
+    from langchain_frugal._cached import Front, Place
 
 T = TypeVar("T")
 
@@ -65,21 +69,49 @@ class Shape(Protocol):
     def chunk(self, output: Any) -> Any:
         """An accepted draft as the only chunk of a stream."""
 
+    def replay(self, output: Any) -> Iterator[Any]:
+        """A cached output as a stream."""
 
-class Cached(Protocol):
-    """One input's place in a cache."""
+    def payload(self, output: Any, decision: Decision) -> str | None:
+        """An output as JSON, from which it can be made again; `None` where it cannot."""
 
-    def lookup(self) -> Any:
-        """The run's output if it is there, else `None`."""
+    def revived(self, payload: str, decision: Decision) -> Any:
+        """The output made of what `payload` wrote, with the decision of a hit; `None` where it cannot be read."""
 
-    async def alookup(self) -> Any:
-        """As `lookup`."""
 
-    def update(self, output: Any) -> None:
-        """Keep the run's output."""
+@dataclass(frozen=True)
+class Many:
+    """A batch on its way.
 
-    async def aupdate(self, output: Any) -> None:
-        """As `update`."""
+    Attributes:
+        host: Whose it is.
+        inputs: What is asked.
+        configs: For the tiers' runs, one for each input.
+        given: Call arguments.
+        return_exceptions: Whether a failure becomes an output.
+        outputs: What is answered already, by the places of its input.
+        places: Theirs in the cache, if there is one.
+    """
+
+    host: Host
+    inputs: Sequence[LanguageModelInput]
+    configs: Sequence[RunnableConfig]
+    given: Mapping[str, Any]
+    return_exceptions: bool
+    outputs: dict[int, Any] = field(default_factory=dict)
+    places: dict[int, Place | None] = field(default_factory=dict)
+
+    def take(self, places: Sequence[Place | None], where: Collection[int] = ()) -> list[int]:
+        """Take over what the cache has; returns whose answer somebody else is about to give.
+
+        Args:
+            places: What was looked up.
+            where: For which inputs; default: for all.
+        """
+        found = dict(zip(where or range(len(places)), places, strict=True))
+        self.places.update(found)
+        self.outputs.update({index: place.output for index, place in found.items() if place and place.output is not None})
+        return [index for index, place in found.items() if place and place.pending]
 
 
 @dataclass(frozen=True)
@@ -111,6 +143,12 @@ class Runner:
         return tuple(tier.about for tier in self.tiers)
 
     @cached_property
+    def config_ids(self) -> tuple[str, ...]:
+        """What a config's `configurable` may choose in the tiers."""
+        tiers = (*self.tiers, *(self.untooled or ()))
+        return tuple(dict.fromkeys(spec.id for tier in tiers for spec in tier.runnable.config_specs))
+
+    @cached_property
     def audit(self) -> Audit | None:
         """Who watches what is served, if anybody does."""
         return self.policy.audit if isinstance(self.policy, Audited) else None
@@ -126,22 +164,27 @@ class Runner:
         input: LanguageModelInput,
         config: RunnableConfig | None,
         given: Mapping[str, Any],
-        cached: Cached | None = None,
+        front: Front | None = None,
     ) -> Any:
         """Answer one input."""
         run, child = start_run(host, input, config)
+        place: Place | None = None
         try:
-            output = cached.lookup() if cached else None
+            if front:
+                (place,) = front.lookup([input], [child])
+            output = place.output if place else None
             if output is None:
                 _acquire(host)
                 asking = Asking(self, input, child, given)
                 decision = _within(child if run else None, drive, asking.flow, asking.perform)
                 asking.open_gates(decision)
-                output = self._serve(asking, decision, cached)
-                if cached:
-                    cached.update(output)
+                output = self._serve(asking, decision, place)
+                if place:
+                    place.settle(output, decision)
             result = self.shape.result(output)
         except BaseException as error:
+            if place:
+                place.abandon()
             if run:
                 run.on_chain_error(error)
             raise
@@ -155,23 +198,28 @@ class Runner:
         input: LanguageModelInput,
         config: RunnableConfig | None,
         given: Mapping[str, Any],
-        cached: Cached | None = None,
+        front: Front | None = None,
     ) -> Any:
         """Answer one input, awaiting the tiers."""
         run, child = await astart_run(host, input, config)
+        place: Place | None = None
         try:
-            output = await cached.alookup() if cached else None
+            if front:
+                (place,) = await front.alookup([input], [child])
+            output = place.output if place else None
             if output is None:
                 await _aacquire(host)
                 asking = Asking(self, input, child, given)
                 answering = adrive(asking.flow, asking.aperform)
                 decision = await (_awithin(child, answering) if run else answering)
                 await asking.aopen_gates(decision)
-                output = self._serve(asking, decision, cached, awaited=True)
-                if cached:
-                    await cached.aupdate(output)
+                output = self._serve(asking, decision, place, awaited=True)
+                if place:
+                    await place.asettle(output, decision)
             result = self.shape.result(output)
         except BaseException as error:
+            if place:
+                place.abandon()
             if run:
                 await run.on_chain_error(error)
             raise
@@ -185,30 +233,36 @@ class Runner:
         input: LanguageModelInput,
         config: RunnableConfig | None,
         given: Mapping[str, Any],
-        cached: Cached | None = None,
+        front: Front | None = None,
     ) -> Iterator[Any]:
         """Answer one input as a stream: nothing of a draft before it is accepted, the last tier live."""
 
         def answer(inputs: Iterator[Any], config: RunnableConfig) -> Iterator[Any]:
             for _ in inputs:
                 pass
-            output = cached.lookup() if cached else None
-            if output is not None:
-                yield self.shape.chunk(output)
+            place: Place | None = None
+            if front:
+                (place,) = front.lookup([input], [config])
+            if place and place.output is not None:
+                yield from place.stream()
                 return
-            _acquire(host)
-            asking = Asking(self, input, config, given)
-            for item in drive_stream(asking.flow, asking.perform, asking.stream):
-                if not isinstance(item, Decision):
-                    yield item
-                    continue
-                asking.open_gates(item)
-                output = self._serve(asking, item, cached)
-                last = asking.live.last(output) if asking.live else self.shape.chunk(output)
-                if cached:  # before the last chunk, with which a reader may leave
-                    cached.update(output)
-                if last is not None:
-                    yield last
+            try:
+                _acquire(host)
+                asking = Asking(self, input, config, given)
+                for item in drive_stream(asking.flow, asking.perform, asking.stream):
+                    if not isinstance(item, Decision):
+                        yield item
+                        continue
+                    asking.open_gates(item)
+                    output = self._serve(asking, item, place)
+                    last = asking.live.last(output) if asking.live else self.shape.chunk(output)
+                    if place:  # before the last chunk, with which a reader may leave
+                        place.settle(output, item)
+                    if last is not None:
+                        yield last
+            finally:
+                if place:
+                    place.abandon()
 
         yield from host._transform_stream_with_config(iter([input]), answer, own_config(config, host))
 
@@ -218,8 +272,8 @@ class Runner:
         input: LanguageModelInput,
         config: RunnableConfig | None,
         given: Mapping[str, Any],
-        cached: Cached | None = None,
-    ) -> AsyncIterator[Any]:
+        front: Front | None = None,
+    ) -> AsyncGenerator[Any, None]:
         """As `stream`, awaiting the tiers."""
 
         async def only() -> AsyncIterator[Any]:
@@ -228,26 +282,35 @@ class Runner:
         async def answer(inputs: AsyncIterator[Any], config: RunnableConfig) -> AsyncIterator[Any]:
             async for _ in inputs:
                 pass
-            output = await cached.alookup() if cached else None
-            if output is not None:
-                yield self.shape.chunk(output)
+            place: Place | None = None
+            if front:
+                (place,) = await front.alookup([input], [config])
+            if place and place.output is not None:
+                for chunk in place.stream():
+                    yield chunk
                 return
-            await _aacquire(host)
-            asking = Asking(self, input, config, given)
-            async for item in adrive_stream(asking.flow, asking.aperform, asking.astream):
-                if not isinstance(item, Decision):
-                    yield item
-                    continue
-                await asking.aopen_gates(item)
-                output = self._serve(asking, item, cached, awaited=True)
-                last = asking.live.last(output) if asking.live else self.shape.chunk(output)
-                if cached:
-                    await cached.aupdate(output)
-                if last is not None:
-                    yield last
+            try:
+                await _aacquire(host)
+                asking = Asking(self, input, config, given)
+                async for item in adrive_stream(asking.flow, asking.aperform, asking.astream):
+                    if not isinstance(item, Decision):
+                        yield item
+                        continue
+                    await asking.aopen_gates(item)
+                    output = self._serve(asking, item, place, awaited=True)
+                    last = asking.live.last(output) if asking.live else self.shape.chunk(output)
+                    if place:
+                        await place.asettle(output, item)
+                    if last is not None:
+                        yield last
+            finally:
+                if place:
+                    place.abandon()
 
-        async for chunk in host._atransform_stream_with_config(only(), answer, own_config(config, host)):
-            yield chunk
+        stream = host._atransform_stream_with_config(only(), answer, own_config(config, host))
+        async with aclosing(stream):  # a reader who leaves early lets go of all that is held here at once
+            async for chunk in stream:
+                yield chunk
 
     def batch(
         self,
@@ -255,35 +318,24 @@ class Runner:
         inputs: Sequence[LanguageModelInput],
         config: RunnableConfig | list[RunnableConfig] | None,
         given: Mapping[str, Any],
-        cached: Sequence[Cached | None],
+        front: Front | None = None,
         *,
         return_exceptions: bool,
     ) -> list[Any]:
         """Answer many inputs: each tier is handed all that reach it as one batch."""
         configs = get_config_list(config, len(inputs))
         started = [start_run(host, input, own) for input, own in zip(inputs, configs, strict=True)]
-        outputs: dict[int, Any] = {}
+        many = Many(host, inputs, [child for _, child in started], given, return_exceptions)
+        outputs, places = many.outputs, many.places
         try:
-            outputs |= {index: hit for index, entry in enumerate(cached) if entry and (hit := entry.lookup()) is not None}
-            askings = self._askings(inputs, [child for _, child in started], given, outputs, return_exceptions)
-            order = list(askings.values())
-            for _ in order:
-                _acquire(host)
-
-            def perform(tier: int, batch: Batch) -> Sequence[Answer | Exception]:
-                return perform_batch(order, self.tiers[tier], batch)
-
-            decisions = drive_many([asking.flow for asking in order], perform, return_exceptions=return_exceptions)
-            for (index, asking), decision in zip(askings.items(), decisions, strict=True):
-                if isinstance(decision, Exception):
-                    outputs[index] = decision
-                    continue
-                asking.open_gates(decision)
-                outputs[index] = self._serve(asking, decision, cached[index])
-                if entry := cached[index]:
-                    entry.update(outputs[index])
+            waiting = many.take(front.lookup(inputs, many.configs)) if front else ()
+            self._answer_many(many, waiting)
+            if front and waiting:
+                many.take(front.follow([places[index] for index in waiting]), waiting)
+                self._answer_many(many, ())
             results = [self._result(outputs[index], return_exceptions) for index in range(len(inputs))]
         except BaseException as error:
+            _abandon(places)
             for run, _ in started:
                 if run:
                     run.on_chain_error(error)
@@ -303,37 +355,24 @@ class Runner:
         inputs: Sequence[LanguageModelInput],
         config: RunnableConfig | list[RunnableConfig] | None,
         given: Mapping[str, Any],
-        cached: Sequence[Cached | None],
+        front: Front | None = None,
         *,
         return_exceptions: bool,
     ) -> list[Any]:
         """As `batch`, awaiting the tiers."""
         configs = get_config_list(config, len(inputs))
         started = [await astart_run(host, input, own) for input, own in zip(inputs, configs, strict=True)]
-        outputs: dict[int, Any] = {}
+        many = Many(host, inputs, [child for _, child in started], given, return_exceptions)
+        outputs, places = many.outputs, many.places
         try:
-            outputs |= {
-                index: hit for index, entry in enumerate(cached) if entry and (hit := await entry.alookup()) is not None
-            }
-            askings = self._askings(inputs, [child for _, child in started], given, outputs, return_exceptions)
-            order = list(askings.values())
-            for _ in order:
-                await _aacquire(host)
-
-            async def perform(tier: int, batch: Batch) -> Sequence[Answer | Exception]:
-                return await aperform_batch(order, self.tiers[tier], batch)
-
-            decisions = await adrive_many([asking.flow for asking in order], perform, return_exceptions=return_exceptions)
-            for (index, asking), decision in zip(askings.items(), decisions, strict=True):
-                if isinstance(decision, Exception):
-                    outputs[index] = decision
-                    continue
-                await asking.aopen_gates(decision)
-                outputs[index] = self._serve(asking, decision, cached[index], awaited=True)
-                if entry := cached[index]:
-                    await entry.aupdate(outputs[index])
+            waiting = many.take(await front.alookup(inputs, many.configs)) if front else ()
+            await self._aanswer_many(many, waiting)
+            if front and waiting:
+                many.take(await front.afollow([places[index] for index in waiting]), waiting)
+                await self._aanswer_many(many, ())
             results = [self._result(outputs[index], return_exceptions) for index in range(len(inputs))]
         except BaseException as error:
+            _abandon(places)
             for run, _ in started:
                 if run:
                     await run.on_chain_error(error)
@@ -347,25 +386,62 @@ class Runner:
                 await run.on_chain_end(outputs[index])
         return results
 
-    def _askings(
-        self,
-        inputs: Sequence[LanguageModelInput],
-        configs: Sequence[RunnableConfig],
-        given: Mapping[str, Any],
-        outputs: dict[int, Any],
-        return_exceptions: bool,
-    ) -> dict[int, Asking]:
-        """The queries of a batch that have no output yet. What is wrong with an input becomes its output if it may."""
+    def _answer_many(self, many: Many, waiting: Collection[int]) -> None:
+        """Answer what has no output yet, but for those that wait, and settle their places."""
+        askings, outputs = self._askings(many, waiting), many.outputs
+        order = list(askings.values())
+        for _ in order:
+            _acquire(many.host)
+
+        def perform(tier: int, batch: Batch) -> Sequence[Answer | Exception]:
+            return perform_batch(order, self.tiers[tier], batch)
+
+        decisions = drive_many([asking.flow for asking in order], perform, return_exceptions=many.return_exceptions)
+        for (index, asking), decision in zip(askings.items(), decisions, strict=True):
+            if isinstance(decision, Exception):
+                outputs[index] = decision
+                continue
+            asking.open_gates(decision)
+            place = many.places.get(index)
+            outputs[index] = self._serve(asking, decision, place)
+            if place:
+                place.settle(outputs[index], decision)
+        _abandon(many.places)
+
+    async def _aanswer_many(self, many: Many, waiting: Collection[int]) -> None:
+        """As `_answer_many`, awaiting the tiers."""
+        askings, outputs = self._askings(many, waiting), many.outputs
+        order = list(askings.values())
+        for _ in order:
+            await _aacquire(many.host)
+
+        async def perform(tier: int, batch: Batch) -> Sequence[Answer | Exception]:
+            return await aperform_batch(order, self.tiers[tier], batch)
+
+        decisions = await adrive_many([asking.flow for asking in order], perform, return_exceptions=many.return_exceptions)
+        for (index, asking), decision in zip(askings.items(), decisions, strict=True):
+            if isinstance(decision, Exception):
+                outputs[index] = decision
+                continue
+            await asking.aopen_gates(decision)
+            place = many.places.get(index)
+            outputs[index] = self._serve(asking, decision, place, awaited=True)
+            if place:
+                await place.asettle(outputs[index], decision)
+        _abandon(many.places)
+
+    def _askings(self, many: Many, waiting: Collection[int]) -> dict[int, Asking]:
+        """The queries that have no output yet and need not wait. What is wrong with an input becomes its output if it may."""
         askings: dict[int, Asking] = {}
-        for index, (input, config) in enumerate(zip(inputs, configs, strict=True)):
-            if index in outputs:
+        for index, (input, config) in enumerate(zip(many.inputs, many.configs, strict=True)):
+            if index in many.outputs or index in waiting:
                 continue
             try:
-                askings[index] = Asking(self, input, config, given)
+                askings[index] = Asking(self, input, config, many.given)
             except Exception as error:
-                if not return_exceptions:
+                if not many.return_exceptions:
                     raise
-                outputs[index] = error
+                many.outputs[index] = error
         return askings
 
     def _result(self, output: Any, return_exceptions: bool) -> Any:
@@ -379,12 +455,19 @@ class Runner:
                 return error
             raise
 
-    def _serve(self, asking: Asking, decision: Decision, cached: Cached | None, *, awaited: bool = False) -> Any:
+    def _serve(self, asking: Asking, decision: Decision, place: Place | None, *, awaited: bool = False) -> Any:
         if self.audit is not None:
             watch(self.audit, self, asking, decision, awaited=awaited)
         for step in unscored(decision, asking.answers, needs_logprobs=self.needs_logprobs):
             next(tier for tier in self.tiers if tier.about.name == step.tier).warn_unscored(step.error)
-        return self.shape.serve(replace(decision, cache="miss") if cached else decision)
+        return self.shape.serve(place.told(decision) if place else decision)
+
+
+def _abandon(places: Mapping[int, Place | None]) -> None:
+    """Let those go on who wait for what was not settled."""
+    for place in places.values():
+        if place:
+            place.abandon()
 
 
 def _within(child: RunnableConfig | None, function: Callable[..., T], *args: Any) -> T:

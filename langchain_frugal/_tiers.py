@@ -139,7 +139,16 @@ def adapted(
 
 def identity(tier: TierModel) -> str:
     """All that a tier's answers depend on, for cache keys. A chain with code in it is like no other."""
-    runnable = tier.runnable
+    return identity_of(tier.runnable, tier.experience.unique)
+
+
+def identity_of(runnable: Runnable[Any, Any], unique: object) -> str:
+    """All that a runnable's answers depend on, for cache keys.
+
+    Args:
+        runnable: A chat model, or a chain.
+        unique: What tells a chain from others if there is code in it.
+    """
     kwargs: dict[str, Any] = {}
     while isinstance(runnable, RunnableBindingBase):
         kwargs = {**runnable.kwargs, **kwargs}
@@ -147,7 +156,7 @@ def identity(tier: TierModel) -> str:
     if isinstance(runnable, BaseChatModel):
         return f"{type(runnable).__name__}:{runnable._get_llm_string(**kwargs)}"
     written = dumps(runnable)
-    return f"{written}:{kwargs}:{tier.experience.unique if 'not_implemented' in written else ''}"
+    return f"{written}:{kwargs}:{unique if 'not_implemented' in written else ''}"
 
 
 def chat_model(runnable: Runnable[Any, Any]) -> BaseChatModel | None:

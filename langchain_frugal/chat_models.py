@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from langchain_core.caches import BaseCache
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun, Callbacks
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
@@ -26,14 +28,20 @@ from frugal_core.policies import Policy
 from frugal_core.tiers import warn_about_prices
 from frugal_core.tokens import count_messages, count_tokens
 from langchain_frugal._build import SETTINGS, build_runner
-from langchain_frugal._convert import conversation, system_prompt, to_messages
+from langchain_frugal._cached import CALL_ARGUMENTS, Front
+from langchain_frugal._convert import conversation, system_prompt
 from langchain_frugal._events import astream_v3, stream_v3
-from langchain_frugal._llm_cache import CacheEntry, cache_in_use, cache_prompt
+from langchain_frugal._llm_cache import LLMCacheFront, as_cache, cache_in_use
 from langchain_frugal._messages import MessageShape
 from langchain_frugal._profiles import common_profile
 from langchain_frugal._runner import Runner
 from langchain_frugal._tiers import TierModel, adapted, copied, identity, provider
-from langchain_frugal.structured import StructuredCascade, StructuredShape
+from langchain_frugal.structured import StructuredCascade, StructuredShape, parser_of
+
+if TYPE_CHECKING:
+    from frugal_core.cache import SemanticCache
+    from langchain_frugal._semantic import SemanticFront
+    from langchain_frugal._warming import Rows
 
 _DISPLAY = ("tools", "tool_choice", "ls_structured_output_format", "structured_output_format")
 """Arguments that a tool binding carries for others to read; the tiers are bound already."""
@@ -61,6 +69,10 @@ class ChatFrugal(BaseChatModel):
             `PriceBook`.
         temperature, max_tokens, stop: For all models, unless one has its own.
         timeout, max_retries, api_key, streaming: For models given as strings.
+        cache: A `SemanticCache`, or the URL of its store, which is asked before any model however the wrapper is called; or
+            what any chat model takes: a cache of LangChain's, `True` (the global one) or `False` (none). How a call uses it its
+            arguments `no_cache` and `refresh` say, then in `config["configurable"]` `cache_namespace`, `no_cache`,
+            `refresh_cache`, `cache_tags`, `cache_documents` and `cache_ttl_s`, then `cache_options`. Hits are not audited.
 
     Raises:
         ConfigurationError: An argument is out of range, unknown, or contradicts another.
@@ -96,6 +108,8 @@ class ChatFrugal(BaseChatModel):
     api_key: Any = Field(default=None, exclude=True, repr=False)
     streaming: bool | None = None  # core takes a False that was given, as configurable copies give it, for "never stream"
 
+    cache: Any = Field(default=None, exclude=True)
+
     shared: Any = Field(default=None, exclude=True, repr=False)
     """What was made of these settings: copies that `configurable_fields` makes go on with the same clients and thresholds."""
 
@@ -107,6 +121,8 @@ class ChatFrugal(BaseChatModel):
         kwargs["shared"] = kwargs.get("shared") or {}
         runner = build_runner(models, kwargs)
         kwargs["models"] = models
+        if "cache" in kwargs:
+            kwargs["cache"] = as_cache(kwargs["cache"])
         super().__init__(**kwargs)
         self._runner = runner
         if self.profile is None:
@@ -141,18 +157,14 @@ class ChatFrugal(BaseChatModel):
         self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
     ) -> AIMessage:
         """Answer one input."""
-        runner = self._runner
-        given = _given(runner, stop, kwargs)
-        answer: AIMessage = runner.invoke(self, input, config, given, self._cached(input, given))
+        answer: AIMessage = self._runner.invoke(self, input, config, *self._front(stop, kwargs))
         return answer
 
     async def ainvoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
     ) -> AIMessage:
         """Answer one input."""
-        runner = self._runner
-        given = _given(runner, stop, kwargs)
-        answer: AIMessage = await runner.ainvoke(self, input, config, given, self._cached(input, given))
+        answer: AIMessage = await self._runner.ainvoke(self, input, config, *self._front(stop, kwargs))
         return answer
 
     def stream(
@@ -162,8 +174,7 @@ class ChatFrugal(BaseChatModel):
         if self._streaming_disabled(**kwargs):
             yield cast("AIMessageChunk", self.invoke(input, config, stop=stop, **kwargs))
             return
-        given = _given(self._runner, stop, kwargs)
-        yield from self._runner.stream(self, input, config, given, self._cached(input, given))
+        yield from self._runner.stream(self, input, config, *self._front(stop, kwargs))
 
     async def astream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
@@ -172,9 +183,9 @@ class ChatFrugal(BaseChatModel):
         if self._streaming_disabled(**kwargs):
             yield cast("AIMessageChunk", await self.ainvoke(input, config, stop=stop, **kwargs))
             return
-        given = _given(self._runner, stop, kwargs)
-        async for chunk in self._runner.astream(self, input, config, given, self._cached(input, given)):
-            yield chunk
+        async with aclosing(self._runner.astream(self, input, config, *self._front(stop, kwargs))) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     def batch(
         self,
@@ -186,9 +197,8 @@ class ChatFrugal(BaseChatModel):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """Answer many inputs in lock-step: each model is handed all that reach it as one batch."""
-        given = _given(self._runner, stop, kwargs)
-        cached = [self._cached(input, given) for input in inputs]
-        return self._runner.batch(self, inputs, config, given, cached, return_exceptions=return_exceptions)
+        given, front = self._front(stop, kwargs)
+        return self._runner.batch(self, inputs, config, given, front, return_exceptions=return_exceptions)
 
     async def abatch(
         self,
@@ -200,9 +210,8 @@ class ChatFrugal(BaseChatModel):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """As `batch`."""
-        given = _given(self._runner, stop, kwargs)
-        cached = [self._cached(input, given) for input in inputs]
-        return await self._runner.abatch(self, inputs, config, given, cached, return_exceptions=return_exceptions)
+        given, front = self._front(stop, kwargs)
+        return await self._runner.abatch(self, inputs, config, given, front, return_exceptions=return_exceptions)
 
     def stream_events(self, input: Any, config: RunnableConfig | None = None, *, version: Any = "v2", **kwargs: Any) -> Any:
         """Stream events; with `version="v3"` a `ChatModelStream`, as from any chat model."""
@@ -295,7 +304,7 @@ class ChatFrugal(BaseChatModel):
         logprobs = self._runner.needs_logprobs
 
         def change(model: Any) -> Any:
-            ours = self.cache is not None and getattr(model, "cache", None) is None
+            ours = isinstance(self.cache, (BaseCache, bool)) and getattr(model, "cache", None) is None
             cached = copied(model, {"cache": self.cache}) if ours else model
             return cached.with_structured_output(schema, include_raw=True, **kwargs)
 
@@ -303,15 +312,47 @@ class ChatFrugal(BaseChatModel):
             return tier.chained(change, logprobs=logprobs)
 
         plain = self._runner.untooled or self._runner.tiers
+        tiers = adapted(plain, structured, "structured output")
+        parsers = {tier.about.name: parser for tier in tiers if (parser := parser_of(tier.runnable)) is not None}
         runner = replace(
             self._runner,
-            tiers=adapted(plain, structured, "structured output"),
+            tiers=tiers,
             tools=(),
             untooled=plain,
-            shape=StructuredShape(include_raw),
+            shape=StructuredShape(include_raw, parsers),
             response_format=convert_to_json_schema(schema),
         )
-        return StructuredCascade(runner, self)
+
+        def front(given: dict[str, Any]) -> tuple[Mapping[str, Any], Front | None]:
+            given, asked = _split(given)
+            cache = cache_in_use(self.cache)
+            if cache is None or isinstance(cache, BaseCache):  # LangChain's own is the models', and was given to them
+                return given, None
+            return given, self._semantic_front(cache, runner, plain, given, asked, kwargs)
+
+        return StructuredCascade(runner, self, front)
+
+    # --- the cache ---
+
+    def warm_cache(self, rows: Rows) -> int:
+        """Put known answers into the semantic cache, where these models' own would be; how many there were.
+
+        Whose they are, their tags and their time to live are as `cache_options` says.
+
+        Args:
+            rows: Questions (or messages) with their answers; or a file of JSON lines, such as
+                `{"question": "Opening hours?", "answer": "9 to 5"}`, with `messages` instead of `question` for conversations.
+
+        Raises:
+            ConfigurationError: There is no semantic cache, or a row is something else.
+            RecordingsError: The file cannot be read.
+        """
+        cache = cache_in_use(self.cache)
+        if cache is None or isinstance(cache, BaseCache):
+            raise ConfigurationError(f"{self.get_name()} has no semantic cache to warm: give cache=SemanticCache(…).")
+        from langchain_frugal._warming import warm
+
+        return warm(self._semantic_front(cache, self._runner, self._runner.tiers, {}, {}), rows)
 
     # --- what others ask of a chat model ---
 
@@ -332,8 +373,11 @@ class ChatFrugal(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         """All that an answer depends on: every model with its settings, and the policy."""
+        return self._identifying(self._runner.tiers)
+
+    def _identifying(self, tiers: Sequence[TierModel]) -> dict[str, Any]:
         return {
-            "models": [identity(tier) for tier in self._runner.tiers],
+            "models": [identity(tier) for tier in tiers],
             "policy": self._runner.policy.identity,
             "reference": self._runner.reference,
             "output_version": self.output_version,
@@ -386,24 +430,43 @@ class ChatFrugal(BaseChatModel):
         model = self._reference_model
         return model is not None and type(model).get_token_ids is not BaseChatModel.get_token_ids
 
-    def _cached(self, input: LanguageModelInput, given: Mapping[str, Any]) -> CacheEntry | None:
+    def _front(self, stop: list[str] | None, kwargs: dict[str, Any]) -> tuple[dict[str, Any], Front | None]:
+        """A call's arguments as the tiers get them, and the cache in front of it."""
+        runner = self._runner
+        given, asked = _split(kwargs) if kwargs else (kwargs, kwargs)
+        if runner.untooled:
+            given = {name: value for name, value in given.items() if name not in _DISPLAY}
+        if stop is not None:
+            given = {**given, "stop": stop}
         cache = cache_in_use(self.cache)
         if cache is None:
-            return None
-        tools = {"tools": self._runner.tools} if self._runner.tools else {}
+            return given, None
+        if not isinstance(cache, BaseCache):
+            return given, self._semantic_front(cache, runner, runner.tiers, given, asked)
+        tools = {"tools": runner.tools} if runner.tools else {}
         llm_string = self._get_llm_string(**{**given, **tools})
-        try:
-            prompt = cache_prompt(to_messages(input))
-        except (ValueError, NotImplementedError):  # raised again when it comes to asking, within the run
-            return None
-        return CacheEntry(cache, prompt, llm_string, (self._runner.policy.name, self._runner.policy.version))
+        return given, LLMCacheFront(cache, llm_string, (runner.policy.name, runner.policy.version), asked)
+
+    def _semantic_front(
+        self,
+        cache: SemanticCache,
+        runner: Runner,
+        tiers: Sequence[TierModel],
+        given: Mapping[str, Any],
+        asked: Mapping[str, Any],
+        *more: Any,
+    ) -> SemanticFront:
+        from frugal_core.cache.question import digest
+        from langchain_frugal._semantic import SemanticFront
+
+        identity = digest("langchain", 1, self._identifying(tiers), *more)  # the number is that of the form answers are kept in
+        return SemanticFront(cache, runner, identity, given, asked)
 
 
-def _given(runner: Runner, stop: list[str] | None, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Call arguments for the tiers."""
-    if runner.untooled:
-        kwargs = {name: value for name, value in kwargs.items() if name not in _DISPLAY}
-    return kwargs if stop is None else {**kwargs, "stop": stop}
+def _split(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A call's arguments, and those among them that are the cache's."""
+    asked = {name: kwargs[name] for name in CALL_ARGUMENTS if name in kwargs}
+    return ({name: value for name, value in kwargs.items() if name not in asked} if asked else kwargs), asked
 
 
 def _openai_tool(tool: Any) -> dict[str, Any]:

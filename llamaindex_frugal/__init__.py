@@ -1,5 +1,6 @@
 """Frugal for LlamaIndex: swap one model object, pay a fraction for the same answers."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from frugal_core import __version__
@@ -46,7 +47,11 @@ from llamaindex_frugal.recording_handler import RecordingHandler
 from llamaindex_frugal.smart_job import SmartJob
 
 if TYPE_CHECKING:
+    from frugal_core.cache import Fixed, SemanticCache, cache_options, open_store
     from frugal_core.learning.fit import fit
+    from llamaindex_frugal.cached_llm import CachedLLM
+    from llamaindex_frugal.query_engine import CachedQueryEngine, SemanticCacheQueryEngine
+    from llamaindex_frugal.vector_store import VectorStoreBackend
 
 __all__ = [
     "AUTOMIX",
@@ -55,6 +60,8 @@ __all__ = [
     "AuditReport",
     "Audited",
     "BudgetedThreshold",
+    "CachedLLM",
+    "CachedQueryEngine",
     "Calibrated",
     "Candidate",
     "Cascade",
@@ -64,6 +71,7 @@ __all__ = [
     "Decision",
     "FactorisationPredictor",
     "Fitted",
+    "Fixed",
     "FixedThreshold",
     "FrugalDecisionEvent",
     "FrugalError",
@@ -95,23 +103,40 @@ __all__ = [
     "SelfConsistency",
     "SelfVerification",
     "SemanticAgreement",
+    "SemanticCache",
+    "SemanticCacheQueryEngine",
     "Single",
     "SmartJob",
     "Step",
     "Threshold",
     "UnknownModelError",
+    "VectorStoreBackend",
     "__version__",
     "arecord",
+    "cache_options",
     "fit",
     "grade",
+    "open_store",
     "record",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import it when it is used: numpy, which it needs, takes longer than all the rest."""
-    if name == "fit":
-        from frugal_core.learning.fit import fit
+_LATER = {
+    "CachedLLM": "llamaindex_frugal.cached_llm",
+    "CachedQueryEngine": "llamaindex_frugal.query_engine",
+    "Fixed": "frugal_core.cache",
+    "SemanticCache": "frugal_core.cache",
+    "SemanticCacheQueryEngine": "llamaindex_frugal.query_engine",
+    "VectorStoreBackend": "llamaindex_frugal.vector_store",
+    "cache_options": "frugal_core.cache",
+    "fit": "frugal_core.learning.fit",
+    "open_store": "frugal_core.cache",
+}
+"""Imported when they are used: numpy, which some of them need, takes longer than all the rest."""
 
-        return fit
+
+def __getattr__(name: str) -> Any:
+    """Import it when it is used."""
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,8 +16,8 @@ from llamaindex_frugal._runner import Runner
 from llamaindex_frugal._tiers import TierModel, build_tiers
 
 _PARAMETERS = ("temperature", "max_tokens", "timeout", "max_retries", "api_key")
-SETTINGS = frozenset({"models", "reference", "prices", "context_window", *_PARAMETERS, *POLICY_SETTINGS})
-"""Arguments that decide about tiers and policy."""
+SETTINGS = frozenset({"models", "reference", "prices", "context_window", "cache", *_PARAMETERS, *POLICY_SETTINGS})
+"""Arguments that decide about tiers, policy and cache."""
 
 PROMPT_SETTINGS = ("system_prompt", "messages_to_prompt", "completion_to_prompt", "output_parser", "query_wrapper_prompt")
 """How a model turns prompts into its own form; the wrapper has one such form, the first model's."""
@@ -43,7 +43,12 @@ def build_runner(settings: Mapping[str, Any], memory: dict[Any, Any]) -> Runner:
     parts = ("policy", *(settings.get(name) for name in POLICY_SETTINGS))
     policy: Policy = remembered(memory, parts, lambda: policy_from(settings))
     policy.check([tier.about for tier in tiers])
-    return Runner(tiers, policy, reference)
+    cache = settings.get("cache")
+    if cache is None:
+        return Runner(tiers, policy, reference)
+    from llamaindex_frugal._cached import CachedRunner, as_cache
+
+    return CachedRunner(tiers, policy, reference, remembered(memory, ("cache", cache), lambda: as_cache(cache)))
 
 
 def first_prompt_settings(models: list[LLM], given: Mapping[str, Any]) -> dict[str, Any]:

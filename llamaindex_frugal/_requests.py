@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, MessageRole
 from llama_index.core.tools import BaseTool
 
+from frugal_core.cache.options import PLAIN, CacheOptions
+from frugal_core.cache.question import Question
 from frugal_core.conversation import Conversation
 from frugal_core.engine import aclosed
 from frugal_core.errors import ConfigurationError
@@ -25,7 +27,10 @@ from llamaindex_frugal._convert import (
     with_decision,
 )
 from llamaindex_frugal._history import clean_history
+from llamaindex_frugal._payloads import read_response, replayed, write_response
+from llamaindex_frugal._questions import FilledMessages, FilledText, asked_question
 from llamaindex_frugal._tiers import TierModel
+from llamaindex_frugal._usage import finish_reason
 
 
 class Request(ABC):
@@ -33,9 +38,25 @@ class Request(ABC):
 
     Attributes:
         given: Call arguments of the caller.
+        options: What the caller asks of the cache.
+        limiter: What paces the wrapper's calls, if anything does.
+        typed: Whether a value of a class is asked for: tool calls are then only the way to it.
     """
 
-    given: Mapping[str, Any]
+    given: dict[str, Any]
+    options: CacheOptions = PLAIN
+    limiter: Any = None
+    typed: bool = False
+
+    def pace(self) -> None:
+        """Wait until a call may be made."""
+        if self.limiter is not None:
+            self.limiter.acquire()
+
+    async def apace(self) -> None:
+        """As `pace`, awaited."""
+        if self.limiter is not None:
+            await self.limiter.async_acquire()
 
     @abstractmethod
     def query(self, tiers: tuple[Tier, ...], reference: int) -> Query:
@@ -69,6 +90,10 @@ class Request(ABC):
         """What the caller gets for a piece of a live stream."""
         return piece
 
+    def reason(self, piece: Any) -> str | None:
+        """Why the model stopped, if a piece of a stream tells: it need not be the last one."""
+        return None
+
     @abstractmethod
     def drafted(self, output: Any, frugal: Mapping[str, Any]) -> Any:
         """What a reader of a stream gets for an accepted draft, in one piece."""
@@ -76,6 +101,40 @@ class Request(ABC):
     @abstractmethod
     def closing(self, last: Any, frugal: Mapping[str, Any]) -> Any:
         """The piece that closes a live stream and tells the decision; `None` for none."""
+
+    # To the cache.
+
+    @abstractmethod
+    def question(self, query: Query, *, identity: str, namespace: str, max_turns: int, alike: bool) -> Question:
+        """The request as the cache sees it.
+
+        Args:
+            query: As policies see it.
+            identity: Models with their settings, and the policy.
+            namespace: Whose it is.
+            max_turns: Most user turns with which a neighbour may answer.
+            alike: Whether all models answer a text as they answer one message with that text.
+
+        Raises:
+            OpaqueError: A call argument cannot be told from others.
+        """
+
+    @abstractmethod
+    def written(self, output: Any, tier: str | None) -> tuple[str, str] | None:
+        """Text of an output, by which answers are compared, and all of it as JSON; `None` where it cannot be kept.
+
+        Args:
+            output: What the tier gave.
+            tier: Its name.
+        """
+
+    @abstractmethod
+    def recalled(self, payload: str) -> Any:
+        """The output that was written; `None` where it does not fit this request."""
+
+    @abstractmethod
+    def replayed(self, output: Any, frugal: Mapping[str, Any]) -> Iterator[Any]:
+        """A recalled output as a stream, whose last piece tells the decision."""
 
 
 class ResponseRequest(Request):
@@ -118,6 +177,10 @@ class ResponseRequest(Request):
         """The response with its decision."""
         return with_decision(self.form(output), frugal)
 
+    def reason(self, piece: Response) -> str | None:
+        """As its provider says."""
+        return finish_reason(piece)
+
     def drafted(self, output: Response, frugal: Mapping[str, Any]) -> Response:
         """The response, all of its text new."""
         return with_decision(self.form(output), frugal, delta=text_of(output))
@@ -125,6 +188,21 @@ class ResponseRequest(Request):
     def closing(self, last: Response, frugal: Mapping[str, Any]) -> Response:
         """The last piece again, nothing in it new but the decision."""
         return with_decision(self.form(last), frugal, delta="")
+
+    def written(self, output: Response, tier: str | None) -> tuple[str, str] | None:
+        """Its text, and the response."""
+        payload = write_response(output, tier)
+        return None if payload is None else (text_of(output), payload)
+
+    def recalled(self, payload: str) -> Response | None:
+        """The response, in whichever form it was made."""
+        return read_response(payload)
+
+    def replayed(self, output: Response, frugal: Mapping[str, Any]) -> Iterator[Response]:
+        """The text in pieces; the last has all of the response."""
+        pieces = list(replayed(self.form(output)))
+        yield from pieces[:-1]
+        yield with_decision(pieces[-1], frugal)
 
     def _called(self, form: str, tier: TierModel, kwargs: dict[str, Any]) -> Any:
         name, args, own = self.endpoint(tier)
@@ -140,7 +218,7 @@ class ChatRequest(ResponseRequest):
         tools: LlamaIndex's tools, which each tier converts to its provider's form.
     """
 
-    def __init__(self, messages: Sequence[ChatMessage], given: Mapping[str, Any], tools: Sequence[BaseTool] = ()) -> None:
+    def __init__(self, messages: Sequence[ChatMessage], given: dict[str, Any], tools: Sequence[BaseTool] = ()) -> None:
         self.messages = messages
         self.given = given
         self.tools = tools
@@ -161,6 +239,20 @@ class ChatRequest(ResponseRequest):
         """The response as it is."""
         return output
 
+    def question(self, query: Query, **about: Any) -> Question:
+        """The conversation, and where it was made of a template what of it is the user's."""
+        del about["alike"]
+        slots = self.messages.slots if isinstance(self.messages, FilledMessages) else None
+        return asked_question(query, slots, self.messages, given=self.given, **about)
+
+    def recalled(self, payload: str) -> Response | None:
+        """The response as a message."""
+        response = read_response(payload)
+        if not isinstance(response, CompletionResponse):
+            return response
+        message = ChatMessage(response.text, role=MessageRole.ASSISTANT)
+        return ChatResponse(message=message, raw=response.raw, additional_kwargs=response.additional_kwargs)
+
     def chunk(self, piece: Response, tier: TierModel) -> Response:
         """The piece; where tools are on offer it tells its tier, since a tool call is read by who wrote it."""
         offered = self.tools or self.given.get("tools")
@@ -176,7 +268,7 @@ class CompletionRequest(ResponseRequest):
         given: Call arguments.
     """
 
-    def __init__(self, prompt: str, formatted: bool, given: Mapping[str, Any]) -> None:
+    def __init__(self, prompt: str, formatted: bool, given: dict[str, Any]) -> None:
         if not isinstance(prompt, str):
             raise ConfigurationError(f"Invalid input type {type(prompt)}: a prompt is a text; messages are answered by chat().")
         self.prompt = prompt
@@ -198,6 +290,12 @@ class CompletionRequest(ResponseRequest):
     def form(self, output: Response) -> Response:
         """The response, as text."""
         return to_completion(output)
+
+    def question(self, query: Query, *, alike: bool, **about: Any) -> Question:
+        """The prompt; the same question as one message with its text, where models make no difference."""
+        slots = self.prompt.slots if isinstance(self.prompt, FilledText) else None
+        form = None if alike else ["completion", self.formatted]
+        return asked_question(query, slots, (), given=self.given, form=form, **about)
 
     def chunk(self, piece: Response, tier: TierModel) -> Response:
         """The piece, as text."""

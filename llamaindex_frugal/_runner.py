@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from frugal_core.audit import Audit
+from frugal_core.cache.options import taken_options
 from frugal_core.decision import Decision
 from frugal_core.engine import aclosed, adrive, adrive_stream, drive, drive_stream
 from frugal_core.policies import Policy
@@ -53,13 +54,24 @@ class Runner:
         """Whether drafts are asked for with log-probabilities."""
         return self.policy.needs_logprobs
 
+    @property
+    def heeds(self) -> bool:
+        """Whether the reason for which a stream ended is looked for in all its pieces."""
+        return False
+
     @cached_property
     def by_name(self) -> Mapping[str, TierModel]:
         """Tiers by their names."""
         return {tier.about.name: tier for tier in self.tiers}
 
+    def prepare(self, request: Request) -> None:
+        """Take note of what a caller asks for beside the answer, when he asks: a stream begins later, elsewhere perhaps."""
+        if request.given:
+            taken_options(request.given)
+
     def answer(self, request: Request) -> Any:
         """Answer one request."""
+        request.pace()
         asking = Asking(self, request)
         decision = drive(asking.flow, asking.perform)
         self._tell(asking, decision, request)
@@ -67,6 +79,7 @@ class Runner:
 
     async def aanswer(self, request: Request) -> Any:
         """Answer one request, awaiting the tiers."""
+        await request.apace()
         asking = Asking(self, request)
         decision = await adrive(asking.flow, asking.aperform)
         self._tell(asking, decision, request, awaited=True)
@@ -74,6 +87,7 @@ class Runner:
 
     def stream(self, request: Request) -> Iterator[Any]:
         """Answer one request as a stream: nothing of a draft before it is accepted, the last tier live."""
+        request.pace()
         asking = Asking(self, request)
         for item in drive_stream(asking.flow, asking.perform, asking.stream):
             if not isinstance(item, Decision):
@@ -83,6 +97,7 @@ class Runner:
 
     async def astream(self, request: Request) -> AsyncIterator[Any]:
         """As `stream`, awaiting the tiers."""
+        await request.apace()
         asking = Asking(self, request)
         async with aclosed(adrive_stream(asking.flow, asking.aperform, asking.astream)) as items:
             async for item in items:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,11 +13,13 @@ from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import PydanticProgramMode
 from pydantic import BaseModel, ValidationError
 
+from frugal_core.cache.question import Question
 from frugal_core.engine import aclosed, closed
 from frugal_core.tokens import estimated
 from frugal_core.types import Answer, Query, Tier, samples
 from llamaindex_frugal._convert import Response, conversation, system_prompt, to_answer
 from llamaindex_frugal._heard import overhearing
+from llamaindex_frugal._questions import asked_question, slots_of
 from llamaindex_frugal._requests import Request
 from llamaindex_frugal._tiers import TierModel
 
@@ -52,11 +55,13 @@ class StructuredRequest(Request):
         mode: How models are made to give values; by the default mode each does as it does of itself.
     """
 
+    typed = True
+
     def __init__(
         self,
         output_cls: type[BaseModel],
         prompt: BasePromptTemplate,
-        given: Mapping[str, Any],
+        given: dict[str, Any],
         prompt_args: Mapping[str, Any],
         system_prompt: str | None,
         mode: PydanticProgramMode,
@@ -148,6 +153,35 @@ class StructuredRequest(Request):
 
     def closing(self, last: Structured, frugal: Mapping[str, Any]) -> None:
         """Nothing: the last object was the whole."""
+
+    def question(self, query: Query, *, alike: bool, **about: Any) -> Question:
+        """The prompt, of which a near one may answer if it is the user's own question that differs."""
+        slots = slots_of(self.prompt, self.prompt_args, None, self.prompt.format_messages)
+        form = ["structured", self.system_prompt, self.mode.value]
+        return asked_question(query, slots, self._messages(), given=self.given, form=form, **about)
+
+    def written(self, output: Structured, tier: str | None) -> tuple[str, str] | None:
+        """The value, if it is whole and comes back the same."""
+        if not isinstance(output.value, self.output_cls):
+            return None
+        try:
+            value = output.value.model_dump(mode="json", by_alias=True)
+            payload = json.dumps({"tier": tier, "value": value}, ensure_ascii=False)
+            same = self.output_cls.model_validate(value) == output.value
+        except (TypeError, ValueError):
+            return None
+        return (json.dumps(value, ensure_ascii=False), payload) if same else None
+
+    def recalled(self, payload: str) -> Structured | None:
+        """The value, validated again."""
+        try:
+            return Structured(self.output_cls.model_validate(json.loads(payload)["value"]))
+        except (TypeError, ValueError, KeyError):
+            return None
+
+    def replayed(self, output: Structured, frugal: Mapping[str, Any]) -> Iterator[Any]:
+        """The value, in one piece."""
+        yield output.value
 
     def _messages(self) -> list[ChatMessage]:
         return self.prompt.format_messages(**self.prompt_args)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -25,7 +26,7 @@ from llama_index.core.bridge.pydantic import (
 )
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
-from llama_index.core.prompts import PromptTemplate
+from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 from llama_index.core.tools import BaseTool
 from typing_extensions import Self
 
@@ -36,11 +37,16 @@ from frugal_core.policies import Policy
 from frugal_core.tiers import warn_about_prices
 from llamaindex_frugal._build import SETTINGS, build_runner, first_prompt_settings
 from llamaindex_frugal._metadata import common_metadata
+from llamaindex_frugal._payloads import maker_of
+from llamaindex_frugal._questions import FilledMessages, filled_messages, filled_text, slots_of
 from llamaindex_frugal._requests import ChatRequest, CompletionRequest, Request
 from llamaindex_frugal._runner import Runner
 from llamaindex_frugal._spans import awithin_span, spanned, within_span
 from llamaindex_frugal._structured import StructuredRequest
 from llamaindex_frugal._tiers import provider
+
+if TYPE_CHECKING:
+    from llamaindex_frugal._warming import Rows
 
 
 class FrugalLLM(FunctionCallingLLM):
@@ -64,6 +70,8 @@ class FrugalLLM(FunctionCallingLLM):
         reference: Index of the model whose answers are the standard and whose cost is the baseline.
         prices: USD per million tokens by model name, `(input, output)` or a `Price`, over those of the packaged book; or a
             `PriceBook`.
+        cache: A `SemanticCache`, or the URL of its store: asked first, in every way of calling. Calls take `no_cache=True` and
+            `refresh=True`.
         context_window: What LlamaIndex packs prompts for: `"min"` (default), so that every model can take them, or `"max"`,
             where models that cannot are skipped.
         temperature, max_tokens: For all models, over their own.
@@ -103,6 +111,7 @@ class FrugalLLM(FunctionCallingLLM):
     audit: Any = Field(default=None, exclude=True, repr=False)
     reference: Any = Field(default=-1, exclude=True, repr=False)
     prices: Any = Field(default=None, exclude=True, repr=False)
+    cache: Any = Field(default=None, exclude=True, repr=False)
     context_window: Any = Field(default="min", repr=False)
 
     temperature: float | None = None
@@ -111,6 +120,7 @@ class FrugalLLM(FunctionCallingLLM):
     max_retries: int | None = None
     api_key: str | None = Field(default=None, exclude=True, repr=False)
 
+    _compares_costs: ClassVar[bool] = True
     _runner: Runner = PrivateAttr()
     _memory: dict[Any, Any] = PrivateAttr(default_factory=dict)
     _metadata: LLMMetadata = PrivateAttr()
@@ -122,7 +132,8 @@ class FrugalLLM(FunctionCallingLLM):
         if kwargs.get("callback_manager") is None:
             kwargs.pop("callback_manager", None)
         self._begin({"context_window": "min", **kwargs, "models": models}, {}, propagates="callback_manager" in kwargs)
-        warn_about_prices(self._runner.abouts, [provider(tier.llm) for tier in self._runner.tiers])
+        if self._compares_costs:
+            warn_about_prices(self._runner.abouts, [provider(tier.llm) for tier in self._runner.tiers])
 
     def _begin(self, settings: dict[str, Any], memory: dict[Any, Any], *, propagates: bool) -> None:
         runner = build_runner(settings, memory)
@@ -194,9 +205,15 @@ class FrugalLLM(FunctionCallingLLM):
         """All it was built from, with what its policy has learned.
 
         Raises:
-            ConfigurationError: The policy holds code that cannot be pickled, such as a lambda; LlamaIndex would drop it.
+            ConfigurationError: The policy holds code that cannot be pickled, such as a lambda; LlamaIndex would drop it. Or the
+                cache is an object instead of a URL.
         """
         policy = self._runner.policy
+        if self.cache is not None and not isinstance(self.cache, str):
+            raise ConfigurationError(
+                f"{type(self.cache).__name__} cannot be pickled: its store belongs to this process. Give cache= the URL of a "
+                'store that processes can share, such as "disk:.frugal".'
+            )
         try:
             pickle.dumps(policy)
         except Exception as error:
@@ -226,14 +243,14 @@ class FrugalLLM(FunctionCallingLLM):
     @spanned
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation."""
-        self._acquire()
-        return cast("ChatResponse", self._runner.answer(_chat_request(messages, kwargs)))
+        request = _chat_request(messages, kwargs)
+        return cast("ChatResponse", self._ready(request).answer(request))
 
     @spanned
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation."""
-        await self._aacquire()
-        return cast("ChatResponse", await self._runner.aanswer(_chat_request(messages, kwargs)))
+        request = _chat_request(messages, kwargs)
+        return cast("ChatResponse", await self._ready(request).aanswer(request))
 
     @spanned
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
@@ -248,14 +265,14 @@ class FrugalLLM(FunctionCallingLLM):
     @spanned
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a prompt."""
-        self._acquire()
-        return cast("CompletionResponse", self._runner.answer(CompletionRequest(prompt, formatted, kwargs)))
+        request = CompletionRequest(prompt, formatted, kwargs)
+        return cast("CompletionResponse", self._ready(request).answer(request))
 
     @spanned
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a prompt."""
-        await self._aacquire()
-        return cast("CompletionResponse", await self._runner.aanswer(CompletionRequest(prompt, formatted, kwargs)))
+        request = CompletionRequest(prompt, formatted, kwargs)
+        return cast("CompletionResponse", await self._ready(request).aanswer(request))
 
     @spanned
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
@@ -295,7 +312,7 @@ class FrugalLLM(FunctionCallingLLM):
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
         """Tool calls of a response, read by the model that wrote them."""
-        name = str((response.additional_kwargs.get("frugal") or {}).get("tier"))
+        name = str(maker_of(response) or (response.additional_kwargs.get("frugal") or {}).get("tier"))
         callers = [tier for tier in self._runner.tiers if tier.about.supports_tools]
         if not callers:
             if not error_on_no_tool_call:
@@ -311,15 +328,15 @@ class FrugalLLM(FunctionCallingLLM):
         self, output_cls: type[Any], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> Any:
         """A value of a class, each model by its own method. What cannot be parsed is escalated."""
-        self._acquire()
-        return self._runner.answer(self._structured(output_cls, prompt, llm_kwargs, prompt_args))
+        request = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
+        return self._ready(request).answer(request)
 
     async def astructured_predict(
         self, output_cls: type[Any], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
     ) -> Any:
         """As `structured_predict`."""
-        await self._aacquire()
-        return await self._runner.aanswer(self._structured(output_cls, prompt, llm_kwargs, prompt_args))
+        request = self._structured(output_cls, prompt, llm_kwargs, prompt_args)
+        return await self._ready(request).aanswer(request)
 
     @spanned
     def _structured_stream_call(
@@ -339,21 +356,69 @@ class FrugalLLM(FunctionCallingLLM):
         self, output_cls: type[Any], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None, prompt_args: dict[str, Any]
     ) -> StructuredRequest:
         mode = self.pydantic_program_mode
-        return StructuredRequest(output_cls, prompt, llm_kwargs or {}, prompt_args, self.system_prompt, mode)
+        return StructuredRequest(output_cls, prompt, dict(llm_kwargs or {}), prompt_args, self.system_prompt, mode)
+
+    # --- templates, whose variables the cache tells apart ---
+
+    def _get_messages(self, prompt: BasePromptTemplate, **prompt_args: Any) -> list[ChatMessage]:
+        messages = super()._get_messages(prompt, **prompt_args)
+        if self.cache is None:
+            return messages
+        fill = functools.partial(super()._get_messages, prompt)
+        return filled_messages(messages, slots_of(prompt, prompt_args, self, fill))
+
+    def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:
+        text = super()._get_prompt(prompt, **prompt_args)
+        if self.cache is None:
+            return text
+        return filled_text(text, slots_of(prompt, prompt_args, self, functools.partial(super()._get_prompt, prompt)))
+
+    # --- the cache ---
+
+    def warm_cache(self, rows: Rows) -> int:
+        """Keep answers that are known beforehand, to be served as if models had given them.
+
+        Args:
+            rows: Pairs of a question, or of messages, and the answer; or the path of a file of JSON lines with `question` or
+                `messages`, and `answer`.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            ConfigurationError: There is no semantic cache, or a row is something else.
+            RecordingsError: The file cannot be read.
+        """
+        from llamaindex_frugal._cached import CachedRunner
+
+        if not isinstance(self._runner, CachedRunner):
+            raise ConfigurationError(f"{type(self).__name__} has no semantic cache to warm: give cache=SemanticCache(…).")
+        return self._runner.warm(rows, chats=self._metadata.is_chat_model)
 
     # --- shared ---
 
+    def _ready(self, request: Request) -> Runner:
+        """Who answers a request, which is told what is asked for beside the answer."""
+        runner = self._runner
+        runner.prepare(request)
+        limiter = getattr(self, "rate_limiter", None)  # core has the field from 0.14.16 on
+        if limiter is not None:
+            request.limiter = limiter
+        return runner
+
     def _stream(self, request: Request) -> Generator[Any, None, None]:
+        runner = self._ready(request)
+
         def answer() -> Generator[Any, None, None]:
-            self._acquire()
-            yield from self._runner.stream(request)
+            yield from runner.stream(request)
 
         return cast("Generator[Any, None, None]", within_span(answer()))
 
     def _astream(self, request: Request) -> AsyncGenerator[Any, None]:
+        runner = self._ready(request)
+
         async def answer() -> AsyncGenerator[Any, None]:
-            await self._aacquire()
-            async with aclosed(self._runner.astream(request)) as pieces:
+            async with aclosed(runner.astream(request)) as pieces:
                 async for piece in pieces:
                     yield piece
 
@@ -368,16 +433,6 @@ class FrugalLLM(FunctionCallingLLM):
         for tier in self._runner.tiers:
             tier.llm.callback_manager = self.callback_manager
 
-    def _acquire(self) -> None:
-        limiter = getattr(self, "rate_limiter", None)  # core has the field from 0.14.16 on
-        if limiter is not None:
-            limiter.acquire()
-
-    async def _aacquire(self) -> None:
-        limiter = getattr(self, "rate_limiter", None)
-        if limiter is not None:
-            await limiter.async_acquire()
-
 
 def _chat_request(messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> ChatRequest:
     tools = kwargs.get("tools")
@@ -387,7 +442,14 @@ def _chat_request(messages: Sequence[ChatMessage], kwargs: dict[str, Any]) -> Ch
         raise ConfigurationError(
             f"Invalid input type {type(messages)}: give a list of ChatMessage, or ask a text by complete()."
         )
-    messages = list(messages)  # a stream reads them later
+    messages = _own(messages)
     if tools and isinstance(tools[0], BaseTool):
         return ChatRequest(messages, {name: value for name, value in kwargs.items() if name != "tools"}, tuple(tools))
     return ChatRequest(messages, kwargs)
+
+
+def _own(messages: Sequence[ChatMessage]) -> Sequence[ChatMessage]:
+    """A list of one's own: a stream reads it later."""
+    if isinstance(messages, FilledMessages):
+        return filled_messages(messages, messages.slots)
+    return list(messages)

@@ -92,11 +92,13 @@ class Question:
         text: The last user turn.
         system: The system prompt.
         before: Earlier turns: role and text.
+        options: Of the `cache_options` block in which it is asked.
     """
 
     text: str = "What is it?"
     system: str = ""
     before: tuple[tuple[Literal["user", "assistant"], str], ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ from pydantic import SecretStr, ValidationError
 import lc
 import li
 from frugal_core.arguments import price_book, reference_index
+from frugal_core.cache import Answered, SemanticCache, cache_options, question_of
+from frugal_core.cache.storable import objection_to
+from frugal_core.decision import Decision
 from frugal_core.engine import drive
 from frugal_core.errors import ConfigurationError
 from frugal_core.policies import Policy
@@ -119,12 +122,14 @@ class Played:
         asked: What each tier was asked, in order.
         seen: What the policy was given: queries, answers and errors.
         warned: The warnings.
+        counted: What the cache counted, where the case has one.
     """
 
     outcomes: list[Outcome]
     asked: dict[str, list[Asked]]
     seen: list[Any]
     warned: list[str] = field(default_factory=list)
+    counted: Mapping[str, Any] | None = None
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -164,6 +169,8 @@ def differences(case: Case, judge: Played, played: Played, client: str, how: str
     ]
     if len(played.seen) != len(judge.seen):
         found.append(f"the policy saw {len(played.seen)} things, of the core {len(judge.seen)}")
+    if played.counted != judge.counted:
+        found.append(f"the cache counted {played.counted}, of the core {judge.counted}")
     if len(played.warned) != len(case.warns) or not all(map(str.__contains__, played.warned, case.warns)):
         found.append(f"warned {played.warned}, not {case.warns}")
     return found
@@ -194,6 +201,8 @@ def play_core(case: Case) -> Played:
     )
     reference = reference_index(given.get("reference", -1), len(tiers))
     outcomes = []
+    cache: SemanticCache | None = given.get("cache")
+    kept: list[Any] = []
     for question in case.questions:
         earlier = [Message(role, text) for role, text in question.before]
         query = Query(
@@ -222,15 +231,51 @@ def play_core(case: Case) -> Played:
                 raise FAILURES[reply.fails]()
             return _core_answer(reply, call, tiers[call.tier].price, kind=case.kind if own else "chat")
 
-        try:
-            decision = drive(policy.decide(query), perform)
-        except Exception as error:
-            outcomes.append(Outcome(error=_error(error)))
-            continue
-        answer = decision.answer
-        served = answer.parsed if case.kind in _VALUES else _served(answer.text, answer.tool_calls)
+        with cache_options(**question.options) as options:
+            lookup = None
+            if cache is not None:
+                own = question_of(query, identity="", namespace=cache.namespace(options), max_turns=cache.max_turns)
+                lookup = cache.lookup(own)
+            if lookup is not None and lookup.hit is not None:
+                served = kept[int(lookup.hit.entry.payload)]
+                decision = lookup.decision(policy.name, policy.version)
+                outcomes.append(Outcome(_decision(decision.to_dict()), served, streamed=served))
+                continue
+            try:
+                decision = drive(policy.decide(query), perform)
+            except Exception as error:
+                outcomes.append(Outcome(error=_error(error)))
+                if lookup is not None:
+                    lookup.abandon()
+                continue
+            answer = decision.answer
+            served = answer.parsed if case.kind in _VALUES else _served(answer.text, answer.tool_calls)
+            if lookup is not None:
+                decision = lookup.told(decision)
+                lookup.settle(_answered(decision, str(len(kept)), given.get("temperature"), case.kind))
+                kept.append(served)
         outcomes.append(Outcome(_decision(decision.to_dict()), served, streamed=served))
-    return Played(outcomes, {name: tape.asked for name, tape in tapes.items()}, seen)
+    return Played(outcomes, {name: tape.asked for name, tape in tapes.items()}, seen, counted=_counted(given))
+
+
+def _answered(decision: Decision, payload: str, temperature: float | None, kind: Kind) -> Answered:
+    answer = decision.answer
+    return Answered(
+        answer.text,
+        payload,
+        objection_to(answer, decision, temperature),
+        semantic=not answer.tool_calls or kind in _VALUES,
+        cost_usd=decision.cost_usd,
+        baseline_cost_usd=decision.baseline_cost_usd,
+    )
+
+
+def _counted(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a case's cache counted, without what depends on how a framework writes its responses."""
+    cache = given.get("cache")
+    if cache is None:
+        return None
+    return {name: value for name, value in cache.stats().to_dict().items() if name != "bytes"}
 
 
 _VALUES = ("structured", "json")
@@ -284,8 +329,9 @@ async def play_langchain(case: Case, client: str, how: str) -> Played:
     """The case through `ChatFrugal`, asked by one of `LANGCHAIN`."""
     tapes = _tapes(case)
     models = [_langchain_fake(tape) if client == "fake" else _langchain_client(tape) for tape in tapes.values()]
+    given = case.settings()
     with _warned() as warned:
-        llm: Any = ChatFrugal(models, prices=case.prices, **case.settings())
+        llm: Any = ChatFrugal(models, prices=case.prices, **given)
         seen = _watched(llm)
         if case.kind == "tools":
             llm = llm.bind_tools([get_weather])
@@ -293,7 +339,7 @@ async def play_langchain(case: Case, client: str, how: str) -> Played:
             method = {"json": "json_schema", "structured": "function_calling"}[case.kind]
             llm = llm.with_structured_output(Verdict, include_raw=True, **({"method": method} if client == "wire" else {}))
         outcomes = [await _ask_langchain(llm, how, question) for question in case.questions]
-    return Played(outcomes, {name: tape.asked for name, tape in tapes.items()}, seen, _texts(warned))
+    return Played(outcomes, {name: tape.asked for name, tape in tapes.items()}, seen, _texts(warned), _counted(given))
 
 
 async def _ask_langchain(llm: Any, how: str, question: Question) -> Outcome:
@@ -301,7 +347,8 @@ async def _ask_langchain(llm: Any, how: str, question: Question) -> Outcome:
     earlier = [HumanMessage(text) if role == "user" else AIMessage(text) for role, text in question.before]
     asked = [*system, *earlier, HumanMessage(question.text)]
     try:
-        answer = await lc.ask(llm, how, asked, {"max_concurrency": 1})  # else a batch plays samples in any order
+        with cache_options(**question.options):
+            answer = await lc.ask(llm, how, asked, {"max_concurrency": 1})  # else a batch plays samples in any order
     except Exception as error:
         return Outcome(error=_error(error))
     if isinstance(answer, dict):
@@ -374,11 +421,12 @@ async def play_llamaindex(case: Case, client: str, how: str) -> Played:
     """The case through `FrugalLLM`, asked by one of `LLAMAINDEX`."""
     tapes = _tapes(case)
     models = [_llamaindex_fake(tape) if client == "fake" else _llamaindex_client(tape) for tape in tapes.values()]
+    given = case.settings()
     with _warned() as warned:
-        llm = FrugalLLM(models, prices=case.prices, **case.settings())
+        llm = FrugalLLM(models, prices=case.prices, **given)
         seen = _watched(llm)
         outcomes = [await _ask_llamaindex(llm, how, question) for question in case.questions]
-    return Played(outcomes, {name: tape.asked for name, tape in tapes.items()}, seen, _texts(warned))
+    return Played(outcomes, {name: tape.asked for name, tape in tapes.items()}, seen, _texts(warned), _counted(given))
 
 
 def speaks(case: Case, how: str) -> bool:
@@ -400,7 +448,8 @@ async def _ask_llamaindex(llm: FrugalLLM, how: str, question: Question) -> Outco
     structured = "structured" in how
     with _decided() if structured else nullcontext([]) as decided:
         try:
-            pieces = await _pieces(getattr(llm, how)(*asked), how)
+            with cache_options(**question.options):
+                pieces = await _pieces(getattr(llm, how)(*asked), how)
         except Exception as error:
             return Outcome(error=_error(error))
     last = pieces[-1]
@@ -604,6 +653,14 @@ class Watched(Policy):
         self.seen = seen
 
     @property
+    def name(self) -> str:
+        return self.inner.name
+
+    @property
+    def version(self) -> str:  # type: ignore[override]
+        return self.inner.version
+
+    @property
     def needs_logprobs(self) -> bool:
         return self.inner.needs_logprobs
 
@@ -672,7 +729,8 @@ def _decision(told: Mapping[str, Any]) -> dict[str, Any]:
         {name: _plain(name, value, step["reason"]) for name, value in step.items() if name != "latency_s"}
         for step in told["steps"]
     ]
-    return {**told, "steps": steps}
+    own = dict.fromkeys(("cache_age_s", "cache_key"))  # the key is of the models' own settings, in each framework's form
+    return {**told, **own, "steps": steps}
 
 
 def _plain(name: str, value: Any, reason: str) -> Any:

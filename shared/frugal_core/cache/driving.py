@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from frugal_core.cache.embedders.base import Embedder
+from frugal_core.cache.entry import Entry
 from frugal_core.cache.flights import await_, wait
+from frugal_core.cache.retrieval import Validator
 
 T = TypeVar("T")
 
@@ -42,6 +44,14 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Find out whether a stored answer still holds; the reply says so."""
+
+    validator: Validator
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
 class Await:
     """Wait for who asks the same, no longer than this."""
 
@@ -56,7 +66,7 @@ class Pause:
     seconds: float
 
 
-Want: TypeAlias = "Reach | Embed | Work | Await | Pause"
+Want: TypeAlias = "Reach | Embed | Work | Check | Await | Pause"
 Steps: TypeAlias = Generator[Want, Any, T]
 
 
@@ -106,6 +116,8 @@ def _done(want: Want) -> Any:
         return want.function()
     if isinstance(want, Embed):
         return want.embedder.embed(want.texts)
+    if isinstance(want, Check):
+        return want.validator.valid(want.entry)
     if isinstance(want, Await):
         return wait(want.flight, want.timeout_s)
     return time.sleep(want.seconds)
@@ -118,6 +130,8 @@ async def _adone(want: Want, remote: bool) -> Any:
         return await asyncio.to_thread(want.function)
     if isinstance(want, Embed):
         return await want.embedder.aembed(want.texts)
+    if isinstance(want, Check):
+        return await want.validator.avalid(want.entry)
     if isinstance(want, Await):
         return await await_(want.flight, want.timeout_s)
     return await asyncio.sleep(want.seconds)

@@ -5,7 +5,20 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
-from threading import Lock
+from threading import Lock, get_ident
+from typing import Any
+
+
+class Flight(Future[None]):
+    """A question that is being answered.
+
+    Attributes:
+        leader: Who answers it: a task, or a thread's number.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leader = _who()
 
 
 class Flights:
@@ -13,14 +26,14 @@ class Flights:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._flying: dict[str, Future[None]] = {}
+        self._flying: dict[str, Flight] = {}
 
-    def join(self, key: str, *, lead: bool = True) -> Future[None] | None:
+    def join(self, key: str, *, lead: bool = True) -> Flight | None:
         """The flight of a key; `None` where there is none: the caller then leads it, if it wants to, and must `land` it."""
         with self._lock:
             flight = self._flying.get(key)
             if flight is None and lead:
-                self._flying[key] = Future()
+                self._flying[key] = Flight()
             return flight
 
     def land(self, key: str) -> None:
@@ -34,8 +47,11 @@ class Flights:
 def wait(flight: Future[None], timeout_s: float) -> None:
     """Block until a flight has landed, at most so long.
 
-    On a thread that runs an event loop it does not: the one waited for may be a task of that very loop.
+    On a thread that runs an event loop it does not: the one waited for may be a task of that very loop. Nor does it where this
+    thread itself is waited for, as when it reads two streams in turn.
     """
+    if _leads(flight):
+        return
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -47,4 +63,18 @@ def wait(flight: Future[None], timeout_s: float) -> None:
 
 async def await_(flight: Future[None], timeout_s: float) -> None:
     """As `wait`, for tasks."""
+    if _leads(flight):
+        return
     await asyncio.wait([asyncio.wrap_future(flight)], timeout=timeout_s)
+
+
+def _leads(flight: Future[None]) -> bool:
+    return isinstance(flight, Flight) and flight.leader == _who()
+
+
+def _who() -> Any:
+    """The task that runs now, or else the thread."""
+    try:
+        return asyncio.current_task() or get_ident()
+    except RuntimeError:
+        return get_ident()

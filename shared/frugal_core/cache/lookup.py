@@ -12,6 +12,7 @@ from frugal_core.cache.question import Question
 from frugal_core.decision import Decision
 
 if TYPE_CHECKING:
+    from frugal_core.cache.retrieval import Validator
     from frugal_core.cache.semantic_cache import SemanticCache
     from frugal_core.learning.columns import Floats
 
@@ -71,6 +72,7 @@ class Lookup:
         vector: The question's embedding, if it was needed.
         candidate: The neighbour that was not allowed to answer.
         verdict: Why it was not.
+        valid: Who is shown what is about to answer, and says whether it still holds.
     """
 
     cache: SemanticCache
@@ -84,6 +86,7 @@ class Lookup:
     verdict: Verdict | None = None
     leads: bool = False
     locked: bool = False
+    valid: Validator | None = None
 
     def settle(self, answered: Answered) -> None:
         """Hand in the model's answer: it is kept if it may be, and those who wait for it go on."""

@@ -10,6 +10,11 @@ from typing import Any
 
 from frugal_core.types import Message, Query
 
+LONGEST = 400
+"""Characters of a text that is still compared by likeness. A longer one is mostly a filled-in template, with documents in it,
+and what such texts have in common outweighs the question: unrelated ones lie at a cosine of .97. Embedders cut it off besides.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -43,7 +48,8 @@ def question_of(
     """Project a query onto what its answer depends on.
 
     A near neighbour may answer where the conversation ends in the user's words and there is nothing but words: turns with
-    images, tool calls or tool results are matched exactly, and so is a conversation of more than `max_turns` user turns.
+    images, tool calls or tool results are matched exactly, and so are a conversation of more than `max_turns` user turns and a
+    text of more than `LONGEST` characters.
 
     Args:
         query: The query.
@@ -69,6 +75,7 @@ def question_of(
     semantic = (
         ends_with_user
         and bool(text.strip())
+        and len(text) <= LONGEST
         and not media
         and sum(message.role == "user" for message in messages) <= max_turns
         and not any(message.has_media or message.tool_calls or message.role == "tool" for message in messages)

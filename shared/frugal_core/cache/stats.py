@@ -21,6 +21,7 @@ class CacheStats:
         stored: Answers kept.
         kept_out: Answers not kept, by reason.
         vetoes: Neighbours that a guard ruled out, by the guard's name.
+        stale: Entries found to hold no longer when they were about to answer, and removed.
         errors: Failures of store or embedder that a model's answer stood in for.
         saved_usd: What the reference would have cost for the hits, as far as that is known.
         entries: Entries in the store; `None` when it cannot be asked.
@@ -36,6 +37,7 @@ class CacheStats:
     stored: int = 0
     kept_out: Mapping[str, int] = field(default_factory=dict)
     vetoes: Mapping[str, int] = field(default_factory=dict)
+    stale: int = 0
     errors: int = 0
     saved_usd: float = 0.0
     entries: int | None = None

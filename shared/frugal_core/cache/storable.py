@@ -12,13 +12,17 @@ _UNSURE = frozenset({"budget_spent", "no_signal"})
 
 _REFUSAL = re.compile(
     r"""\s*
-    (?: i['’]?m\ (?:really\ |very\ |so\ )?sorry | sorry | unfortunately | i\ apologi[sz]e | my\ apologies | as\ an\ ai\b )?
-    [\s,.:;—–-]* (?: but\ | as\ an\ ai[^,.]*,\  )?
-    i (?: ['’]m | \ am )? \s*
-    (?: can(?:no|['’])?t | unable\ to | not\ (?:able|allowed)\ to | won['’]t | will\ not | (?:must|have\ to)\ decline ) \b
-    (?: \s+ (?: be\ able\ to | to ) )? \s+
-    (?: help | assist | answer | provide | comply | do\ that | discuss | fulfill? | complete | support | create | generate
-      | continue ) \b
+    (?: (?: i(?:['’]?m|\ am)\ (?:really\ |very\ |so\ )?sorry | sorry | unfortunately | i\ apologi[sz]e | my\ apologies
+            | as\ an\ ai\b )
+        [^.!?\n]{0,100}? [\s,.;:—–-]\s* (?:but\ )? (?:as\ an\ ai[^,.\n]{0,60},\ )? )?
+    i (?:
+        (?: ['’]m | \ am )? \s* (?: can(?:no|['’]|\ no)?t | unable\ to | not\ (?:able|allowed)\ to | won['’]t | will\ not
+            | (?:must|have\ to)\ decline ) \b
+        (?: \ (?: be\ able\ to | to ) )?
+        \ (?: help | assist | answer | provide | comply | do\ that | discuss | fulfill? | complete | support | create | generate
+            | continue ) \b
+      | (?: ['’]m | \ am )\ not\ comfortable | \ (?:do\ not|don['’]t)\ feel\ comfortable
+    )
     """,
     re.IGNORECASE | re.VERBOSE,
 )

@@ -1,0 +1,87 @@
+"""The cache in front of a call: what a runner asks of it, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.runnables import RunnableConfig
+
+from frugal_core.decision import Decision
+
+if TYPE_CHECKING:
+    from frugal_core.cache.options import CacheOptions
+
+CONFIGURABLE: Mapping[str, str] = {
+    "cache_namespace": "namespace",
+    "no_cache": "no_cache",
+    "refresh_cache": "refresh",
+    "cache_tags": "tags",
+    "cache_documents": "documents",
+    "cache_ttl_s": "ttl_s",
+}
+"""Options of the cache by their names in `config["configurable"]`."""
+
+CALL_ARGUMENTS = ("no_cache", "refresh")
+"""Options of the cache that are arguments of calls."""
+
+
+class Place(Protocol):
+    """One input's place in a cache."""
+
+    @property
+    def output(self) -> Any:
+        """The run's output, if the cache has it; else `None`."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether somebody else is answering the same just now, so that it is to be asked for again with `Front.follow`."""
+
+    def stream(self) -> Iterator[Any]:
+        """The output as a stream, if the cache has it."""
+
+    def told(self, decision: Decision) -> Decision:
+        """The decision of a miss, which says so."""
+
+    def settle(self, output: Any, decision: Decision) -> None:
+        """Keep the run's output if it may be kept."""
+
+    async def asettle(self, output: Any, decision: Decision) -> None:
+        """As `settle`."""
+
+    def abandon(self) -> None:
+        """No output will come, or it was settled: whoever waits for it goes on. Idempotent."""
+
+
+class Front(Protocol):
+    """The cache in front of one call of a runner."""
+
+    def lookup(self, inputs: Sequence[LanguageModelInput], configs: Sequence[RunnableConfig]) -> Sequence[Place | None]:
+        """The places of inputs, looked up; `None` for one that is no question, or asks to be left out."""
+
+    async def alookup(self, inputs: Sequence[LanguageModelInput], configs: Sequence[RunnableConfig]) -> Sequence[Place | None]:
+        """As `lookup`."""
+
+    def follow(self, places: Sequence[Any]) -> Sequence[Place]:
+        """Pending places, looked up again, once nothing else of this call is unsettled."""
+
+    async def afollow(self, places: Sequence[Any]) -> Sequence[Place]:
+        """As `follow`."""
+
+
+def options_for(config: RunnableConfig, asked: Mapping[str, Any]) -> CacheOptions:
+    """The cache's options for a call: its arguments over its config over the `cache_options` blocks around it.
+
+    Args:
+        config: The call's config.
+        asked: Those among its arguments, by the names in `CALL_ARGUMENTS`.
+
+    Raises:
+        ConfigurationError: One is of the wrong type.
+    """
+    from frugal_core.cache.options import current_options, with_options
+
+    configurable = config.get("configurable") or {}
+    named = {own: configurable[name] for name, own in CONFIGURABLE.items() if configurable.get(name) is not None}
+    return with_options(current_options(), {**named, **asked})
