@@ -1,6 +1,6 @@
 """A semantic cache that answers only what it may."""
 
-from frugal_core.cache.deciders import Decider, Fixed
+from frugal_core.cache.deciders import Decider, Fixed, Verified
 from frugal_core.cache.embedders import Embedder, as_embedder
 from frugal_core.cache.guards import Guard
 from frugal_core.cache.lookup import Answered, Hit, Lookup
@@ -23,6 +23,7 @@ __all__ = [
     "Question",
     "SemanticCache",
     "Store",
+    "Verified",
     "as_embedder",
     "cache_options",
     "open_store",

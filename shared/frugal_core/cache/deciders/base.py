@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from frugal_core.cache.stores.base import Neighbour
 
 if TYPE_CHECKING:
+    from frugal_core.cache.embedders.base import Embedder
     from frugal_core.cache.stores.base import Store
 
 
@@ -20,14 +21,16 @@ class Candidate:
     Attributes:
         asked: The question.
         neighbour: The entry's question, and how near it is.
-        rivals: Similarities of the next nearest, nearest first.
+        rivals: The next nearest, nearest first.
         partition: Theirs.
+        key: Of the question: if its answer is kept, it will be an entry by this key.
     """
 
     asked: str
     neighbour: Neighbour
-    rivals: tuple[float, ...] = ()
+    rivals: tuple[Neighbour, ...] = ()
     partition: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,13 @@ class Decider(ABC):
 
     least: float = 0.0
 
-    def bind(self, store: Store) -> Decider:
-        """This decider, or one like it, that shares what it learns with others through the store. Plain ones learn nothing."""
+    def bind(self, store: Store, embedder: Callable[[], Embedder | None] = lambda: None) -> Decider:
+        """This decider, or one like it, that shares what it learns with others through the store. Plain ones learn nothing.
+
+        Args:
+            store: The cache's.
+            embedder: Gives the cache's embedder, which may have to be opened first.
+        """
         return self
 
     def prefetch(self, candidates: Sequence[Candidate]) -> None:

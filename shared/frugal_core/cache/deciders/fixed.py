@@ -37,11 +37,15 @@ class Fixed(Decider):
 
 
 def as_decider(given: Any) -> Decider:
-    """The decider for what a user may give: one, or a threshold.
+    """The decider for what a user may give: one, a threshold, or `None` for `Verified()`.
 
     Raises:
         ConfigurationError: It is neither.
     """
+    if given is None:
+        from frugal_core.cache.deciders.verified import Verified
+
+        return Verified()
     if isinstance(given, Decider):
         return given
     if isinstance(given, bool) or not isinstance(given, (int, float)):
