@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from llama_index.core.instrumentation import get_dispatcher
 
+from encoders import minilm
+from frugal_core.cli import main
+
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -18,6 +21,8 @@ def blocks() -> list[str]:
 @pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")  # LlamaIndex's agents look at all members
 def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))  # the cache's embedder, where a user would have it
+    assert main(["embedder", "export", str(minilm())]) == 0
     monkeypatch.setattr(get_dispatcher(), "event_handlers", list(get_dispatcher().event_handlers))
     examples = blocks()
     assert len(examples) >= 6

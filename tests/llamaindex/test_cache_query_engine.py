@@ -4,7 +4,7 @@ import contextvars
 import re
 
 import pytest
-from llama_index.core import Document, Settings, VectorStoreIndex
+from llama_index.core import Document, VectorStoreIndex
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.base.response.schema import (
@@ -455,7 +455,6 @@ def test_an_engine_that_can_retrieve_is_checked_by_it():
 
 
 def test_small_models_over_the_ledger():
-    Settings.tokenizer = str.split
     notes = rag.index()
     model = PlaygroundLLM(model="playground-large")
     cache = caching.cache(embed=rag.embedding(), decider=0.93)

@@ -13,7 +13,7 @@ from typing_extensions import Self
 from frugal_core.background import Background
 from frugal_core.cache.deciders.base import Candidate, Decider, Verdict
 from frugal_core.cache.deciders.fixed import as_decider
-from frugal_core.cache.driving import Await, Embed, Pause, Reach, Steps, Work, arun, run
+from frugal_core.cache.driving import Await, Check, Embed, Pause, Reach, Steps, Work, arun, run
 from frugal_core.cache.embedders.base import Embedder, as_embedder
 from frugal_core.cache.entry import Entry
 from frugal_core.cache.flights import Flights
@@ -23,6 +23,7 @@ from frugal_core.cache.lookup import Answered, Hit, Lookup
 from frugal_core.cache.options import CacheOptions, check_seconds, current_options
 from frugal_core.cache.question import Question
 from frugal_core.cache.replica import Replica
+from frugal_core.cache.retrieval import Validator
 from frugal_core.cache.stats import CacheStats, Counts
 from frugal_core.cache.stores.base import Neighbour, Store
 from frugal_core.cache.stores.opening import open_store
@@ -102,9 +103,9 @@ class SemanticCache:
                 raise ConfigurationError(f'embed={embed!r} must be "auto", None, or what turns texts into vectors.')
         else:
             self._embedder, self._opened = as_embedder(embed), True
-        decider = as_decider(0.95 if decider is None else decider)
+        decider = as_decider(decider)
         self.store = _opened_store(store, limits)
-        self.decider = decider.bind(self.store)
+        self.decider = decider.bind(self.store, lambda: self.embedder)
         self.max_turns = max_turns
         self.single_flight = bool(single_flight)
         self._namespace = namespace
@@ -138,17 +139,49 @@ class SemanticCache:
             return options.namespace
         return self._namespace if isinstance(self._namespace, str) else self._namespace()
 
-    def lookup(self, question: Question, options: CacheOptions | None = None) -> Lookup:
-        """Look one question up. If somebody is answering it just now, wait for that."""
-        return run(self._looking([question], [options or current_options()], follow=False))[0]
+    def lookup(
+        self,
+        question: Question,
+        options: CacheOptions | None = None,
+        *,
+        valid: Validator | None = None,
+        wait: bool = True,
+    ) -> Lookup:
+        """Look one question up. If somebody is answering it just now, wait for that.
 
-    async def alookup(self, question: Question, options: CacheOptions | None = None) -> Lookup:
+        Args:
+            question: The question.
+            options: How; default: those of the `cache_options` blocks around the caller.
+            valid: Who says whether what is about to answer still holds; what does not is removed.
+            wait: Whether to wait, and to be waited for. For callers who may never settle nor abandon what they looked up.
+        """
+        options = options or current_options()
+        at_once = None if valid else self._at_once(question, options)
+        return at_once or run(self._looking([question], [options], follow=False, valid=valid, wait=wait))[0]
+
+    async def alookup(
+        self,
+        question: Question,
+        options: CacheOptions | None = None,
+        *,
+        valid: Validator | None = None,
+        wait: bool = True,
+    ) -> Lookup:
         """As `lookup`, awaited."""
-        found = await arun(self._looking([question], [options or current_options()], follow=False), remote=self.store.remote)
-        return found[0]
+        options = options or current_options()
+        at_once = None if valid else self._at_once(question, options)
+        if at_once is not None:
+            return at_once
+        looking = self._looking([question], [options], follow=False, valid=valid, wait=wait)
+        return (await arun(looking, remote=self.store.remote))[0]
 
     def lookup_many(
-        self, questions: Sequence[Question], options: Sequence[CacheOptions], *, follow: bool = False
+        self,
+        questions: Sequence[Question],
+        options: Sequence[CacheOptions],
+        *,
+        follow: bool = False,
+        valid: Validator | None = None,
     ) -> list[Lookup]:
         """Look many questions up at once, and embed them in one call.
 
@@ -157,25 +190,52 @@ class SemanticCache:
             options: For each.
             follow: Wait for those who are answering the same. Without, such a lookup is `pending`: nobody waits who is waited
                 for himself.
+            valid: As in `lookup`.
         """
-        return run(self._looking(questions, options, follow=follow, many=True))
+        return run(self._looking(questions, options, follow=follow, many=True, valid=valid))
 
     async def alookup_many(
-        self, questions: Sequence[Question], options: Sequence[CacheOptions], *, follow: bool = False
+        self,
+        questions: Sequence[Question],
+        options: Sequence[CacheOptions],
+        *,
+        follow: bool = False,
+        valid: Validator | None = None,
     ) -> list[Lookup]:
         """As `lookup_many`, awaited."""
-        return await arun(self._looking(questions, options, follow=follow, many=True), remote=self.store.remote)
+        looking = self._looking(questions, options, follow=follow, many=True, valid=valid)
+        return await arun(looking, remote=self.store.remote)
+
+    def _at_once(self, question: Question, options: CacheOptions) -> Lookup | None:
+        """The exact hit in a store that never waits for a network: what is asked most often, answered without ceremony."""
+        if self.store.remote or options.no_cache or options.refresh:
+            return None
+        try:
+            entry = self.store.get(question.key)
+        except Exception:  # said when it is looked up in earnest
+            return None
+        if entry is None:
+            return None
+        self._counts.hit("exact", entry.baseline_cost_usd)
+        return Lookup(self, question, options, _hit(entry, "exact", 1.0))
 
     def _looking(
-        self, questions: Sequence[Question], options: Sequence[CacheOptions], *, follow: bool, many: bool = False
+        self,
+        questions: Sequence[Question],
+        options: Sequence[CacheOptions],
+        *,
+        follow: bool,
+        many: bool = False,
+        valid: Validator | None = None,
+        wait: bool = True,
     ) -> Steps[list[Lookup]]:
-        lookups = [Lookup(self, question, own) for question, own in zip(questions, options, strict=True)]
+        lookups = [Lookup(self, question, own, valid=valid) for question, own in zip(questions, options, strict=True)]
         used = [lookup for lookup in lookups if not lookup.options.no_cache]
         try:
             asked = [lookup for lookup in used if not lookup.options.refresh]
             yield from self._exactly(asked)
             yield from self._nearly([lookup for lookup in asked if lookup.hit is None and lookup.question.semantic])
-            if self.single_flight:
+            if self.single_flight and wait:
                 for lookup in asked:
                     if lookup.hit is None:
                         yield from self._together(lookup, follow=follow, many=many)
@@ -200,8 +260,25 @@ class SemanticCache:
             self._failed(lookups, error)
             return
         for lookup, entry in zip(lookups, entries, strict=True):
-            if entry is not None:
+            if entry is not None and (yield from self._holds(lookup, entry)):
                 lookup.hit = _hit(entry, "exact", 1.0)
+
+    def _holds(self, lookup: Lookup, entry: Entry) -> Steps[bool]:
+        """Whether an entry that is about to answer still may; if not, it goes."""
+        if lookup.valid is None:
+            return True
+        try:
+            if (yield Check(lookup.valid, entry)):
+                return True
+            yield Reach(lambda: self.store.delete([entry.key]))
+        except Exception as error:
+            self._failed([lookup], error)
+            return False
+        if self._replica is not None:
+            self._replica.forget([entry.key])
+        self._counts.add("stale")
+        lookup.notes.append(f"stale: what the answer to {entry.question[:80]!r} rests on has changed; it was removed")
+        return False
 
     def _nearly(self, lookups: Sequence[Lookup]) -> Steps[None]:
         if not lookups:
@@ -250,10 +327,9 @@ class SemanticCache:
                 allowed.append(neighbour)
             else:
                 lookup.notes.append(f"{veto} ({neighbour.question[:80]!r}, similarity {neighbour.similarity:.3f})")
-        similarities = tuple(neighbour.similarity for neighbour in allowed)
+        partition, key = lookup.question.partition, lookup.question.key
         return [
-            Candidate(asked, neighbour, similarities[place + 1 :], lookup.question.partition)
-            for place, neighbour in enumerate(allowed)
+            Candidate(asked, neighbour, tuple(allowed[place + 1 :]), partition, key) for place, neighbour in enumerate(allowed)
         ]
 
     def _veto(self, asked: str, cached: str) -> str | None:
@@ -276,6 +352,8 @@ class SemanticCache:
             key = candidate.neighbour.key
             entry = yield Reach(lambda key=key: self.store.get(key))  # type: ignore[misc]
             if entry is not None and entry.partition == lookup.question.partition:
+                if not (yield from self._holds(lookup, entry)):
+                    continue
                 lookup.hit = _hit(entry, "semantic", candidate.neighbour.similarity, verdict)
                 return
             if self._replica is not None:  # it has expired, or was removed just now
@@ -301,6 +379,9 @@ class SemanticCache:
                 self._failed([lookup], error)
                 return
             if lookup.locked or time.monotonic() >= until:
+                yield from self._again(lookup)  # who led before may have stored it since this was looked up
+                if lookup.hit is not None:
+                    self.abandon(lookup)
                 return
             if many and not follow:
                 self._flights.land(key)

@@ -91,5 +91,5 @@ class Counts:
         """What was counted, with what the store says."""
         with self._lock:
             counted: dict[str, Any] = dict(self._numbers)
-            refused = {"kept_out": dict(self._kept_out), "vetoes": dict(self._vetoes)}
+            refused: dict[str, Any] = {"kept_out": dict(self._kept_out), "vetoes": dict(self._vetoes)}
             return CacheStats(**counted, **refused, saved_usd=self._saved, **more)
