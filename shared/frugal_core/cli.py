@@ -18,6 +18,8 @@ from frugal_core.errors import FrugalError
 
 GROUP = "frugal.commands"
 _OWN = {
+    "cache": "frugal_core.cache.cache_command",
+    "embedder": "frugal_core.cache.embedder_command",
     "evaluate": "frugal_core.evaluation.command",
     "fit": "frugal_core.learning.fit_command",
     "grade": "frugal_core.learning.grade_command",

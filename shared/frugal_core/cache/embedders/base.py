@@ -49,7 +49,8 @@ def as_embedder(given: Any, *, fingerprint: str | None = None) -> Embedder:
     Args:
         given: An `Embedder`; an object with `embed_documents` (LangChain's `Embeddings`), `get_text_embedding_batch`
             (LlamaIndex's `BaseEmbedding`) or `encode` (a model of sentence-transformers); or a function of a text.
-        fingerprint: Tells its vectors from others'. Default: its class and model name.
+        fingerprint: Tells its vectors from others'. Default: made from its class, its settings and its weights, or from a
+            function's code and what it refers to; give one where that says too little or changes without need.
 
     Returns:
         One that remembers the texts it met last.
@@ -74,7 +75,7 @@ def unit_rows(vectors: Any, count: int, name: str) -> Floats:
     import numpy as np
 
     try:
-        rows = np.asarray(vectors, dtype=np.float32)
+        rows = np.asarray(vectors, dtype=np.float32) if count else np.empty((0, 1), dtype=np.float32)
     except (TypeError, ValueError):
         rows = np.empty(0, dtype=np.float32)
     if rows.ndim != 2 or len(rows) != count or not rows.shape[1]:

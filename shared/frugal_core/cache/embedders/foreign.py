@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from frugal_core.cache.embedders.base import Embedder, check_text_function, unit_rows
+from frugal_core.cache.embedders.fingerprints import METHODS, fingerprint_of, name_of
+from frugal_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from frugal_core.learning.columns import Floats
 
-_BATCHED = (
-    ("embed_documents", "aembed_documents"),  # LangChain
-    ("get_text_embedding_batch", "aget_text_embedding_batch"),  # LlamaIndex
-    ("encode", None),  # sentence-transformers
-)
-_NAMES = ("model_name", "model", "model_id", "deployment", "repo_id")
+
+Batch: TypeAlias = Callable[[list[str]], Any]
+ABatch: TypeAlias = Callable[[list[str]], Awaitable[Any]]
 
 
 class Foreign(Embedder):
@@ -34,8 +34,8 @@ class Foreign(Embedder):
         self,
         name: str,
         fingerprint: str,
-        batch: Callable[[list[str]], Any],
-        abatch: Callable[[list[str]], Awaitable[Any]] | None = None,
+        batch: Batch,
+        abatch: ABatch | None = None,
     ) -> None:
         self.name = name
         self.fingerprint = fingerprint
@@ -58,30 +58,45 @@ class Foreign(Embedder):
 
 def foreign(given: Any, fingerprint: str | None) -> Embedder:
     """An embedder made of an object of another library; see `as_embedder`."""
-    if not isinstance(given, type):
-        for one, other in _BATCHED:
-            batch = getattr(given, one, None)
-            if callable(batch):
-                return Foreign(
-                    _name(given), fingerprint or _fingerprint(given), batch, getattr(given, other, None) if other else None
-                )
-    function = check_text_function(given)
-    name = _name(given)
+    name = name_of(given)
     if inspect.iscoroutinefunction(given):
-        from frugal_core.errors import ConfigurationError
-
         raise ConfigurationError(f"embed={name} is async: give a plain function, or an object with embed_documents.")
-    return Foreign(name, fingerprint or _fingerprint(given), lambda texts: [function(text) for text in texts])
+    batch, abatch = _batched(given)
+    return Foreign(name, fingerprint or fingerprint_of(given), batch, abatch)
 
 
-def _name(given: Any) -> str:
-    return getattr(given, "__qualname__", None) or type(given).__name__
+def _batched(given: Any) -> tuple[Batch, ABatch | None]:
+    """How an object or function embeds many texts, and how it does so natively asynchronous, if it does."""
+    if not isinstance(given, (type, str)):
+        for method, made in zip(METHODS, (_langchain, _llamaindex, _sentence_transformers), strict=True):
+            if callable(getattr(given, method, None)):
+                return made(given)
+    function = check_text_function(given)
+    return lambda texts: [function(text) for text in texts], None
 
 
-def _fingerprint(given: Any) -> str:
-    """Class or function, and the name of the model in it."""
-    kind = given if hasattr(given, "__qualname__") else type(given)
-    names = [str(value) for name in _NAMES if isinstance(value := getattr(given, name, None), str)]
-    size = getattr(given, "dimensions", None)
-    card = getattr(getattr(given, "model_card_data", None), "base_model", None)
-    return ":".join([f"{kind.__module__}.{kind.__qualname__}", *names, *(str(each) for each in (card, size) if each)])
+def _langchain(given: Any) -> tuple[Batch, ABatch | None]:
+    return given.embed_documents, getattr(given, "aembed_documents", None)
+
+
+def _llamaindex(given: Any) -> tuple[Batch, ABatch | None]:
+    """Asynchronous only where its class has written that for many texts: LlamaIndex's own way is one call for each text."""
+    kind = type(given)
+    own = _definer(kind, "_aget_text_embeddings") is not _definer(kind, "aget_text_embedding_batch")
+    return given.get_text_embedding_batch, getattr(given, "aget_text_embedding_batch", None) if own else None
+
+
+def _definer(kind: type, name: str) -> type | None:
+    return next((each for each in kind.__mro__ if name in each.__dict__), None)
+
+
+def _sentence_transformers(given: Any) -> tuple[Batch, ABatch | None]:
+    """One call at a time: its tokenizer is changed by each, and a model fills the processor alone."""
+    lock = Lock()
+    options = {"show_progress_bar": False} if hasattr(given, "state_dict") else {}
+
+    def encode(texts: list[str]) -> Any:
+        with lock:
+            return given.encode(texts, **options)
+
+    return encode, None

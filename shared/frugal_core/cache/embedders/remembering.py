@@ -17,7 +17,9 @@ KEPT = 10_000
 
 
 class Remembering(Embedder):
-    """Asks its embedder only for texts that it has not met of late, and for all of them at once.
+    """Asks its embedder only for texts that it has not met of late, for all of them at once, and for each once. Thread-safe.
+
+    Threads and tasks that want the same new text at the same moment may each ask for it.
 
     Args:
         embedder: Who embeds.
@@ -61,7 +63,9 @@ class Remembering(Embedder):
         return found, [text for text in dict.fromkeys(texts) if text not in found]
 
     def _learned(self, texts: Sequence[str], vectors: Floats) -> dict[str, Floats]:
-        new = dict(zip(texts, vectors, strict=True))
+        new = {text: vector.copy() for text, vector in zip(texts, vectors, strict=True)}  # no views that keep the whole
+        for vector in new.values():
+            vector.flags.writeable = False
         with self._lock:
             self._vectors |= new
             while len(self._vectors) > self._kept:
@@ -72,4 +76,6 @@ class Remembering(Embedder):
 def _stacked(texts: Sequence[str], found: dict[str, Floats]) -> Floats:
     import numpy as np
 
+    if not texts:
+        return np.empty((0, 0), dtype=np.float32)
     return np.stack([found[text] for text in texts])
