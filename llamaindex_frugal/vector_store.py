@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,9 +17,9 @@ from llama_index.core.vector_stores.types import (
 )
 
 from frugal_core.cache.entry import Entry
-from frugal_core.cache.stores.base import Changes, Neighbour, Size, Store
-from frugal_core.cache.stores.opening import open_store
-from frugal_core.errors import ConfigurationError, StoreError
+from frugal_core.cache.stores.base import Store
+from frugal_core.cache.stores.beside import BesideVectors
+from frugal_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from frugal_core.learning.columns import Floats
@@ -27,19 +27,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class VectorStoreBackend(Store):
+class VectorStoreBackend(BesideVectors):
     """Questions' vectors in a vector store of LlamaIndex, the entries themselves in another store.
-
-    The vector store finds which entries lie near; what they are is read from the other, so expiry, limits, logs, locks and
-    isolation are as they are there whatever the vector store does: a neighbour counts by its own partition and its own vector,
-    not by what the vector store says of it. Vectors of entries that are gone are removed when they are met.
 
     Args:
         vectors: The vector store. It must filter by metadata, and should be used for nothing else.
-        entries: The store of the entries, or its URL.
+        entries: The store of the entries, or its URL. A `disk:` store makes them last as long as the vectors.
 
     Raises:
-        ConfigurationError: `vectors` is no vector store of LlamaIndex.
+        ConfigurationError: An argument is something else.
 
     >>> from llama_index.core.vector_stores import SimpleVectorStore
     >>> from frugal_core.cache import SemanticCache
@@ -47,117 +43,32 @@ class VectorStoreBackend(Store):
     True
     """
 
-    searches = True
-
     def __init__(self, vectors: BasePydanticVectorStore, entries: Store | str = "memory://") -> None:
         if not isinstance(vectors, BasePydanticVectorStore):
             raise ConfigurationError(f"{type(vectors).__name__} is no vector store of LlamaIndex.")
-        self._vectors = vectors
-        self._entries = open_store(entries) if isinstance(entries, str) else entries
-        self.limits = self._entries.limits
-        self.remote = True  # nobody knows of a vector store whether it is on a network
+        super().__init__(vectors, entries)
         self._turn: AbstractContextManager[Any] = RLock() if vectors.client is None else nullcontext()  # a plain dict within
 
-    def __repr__(self) -> str:
-        return f"VectorStoreBackend({type(self._vectors).__name__}, {self._entries!r})"
+    def _add(self, entry: Entry) -> None:
+        self._vectors.delete(_id(entry.key))
+        self._vectors.add([_node(entry)])
 
-    def get(self, key: str) -> Entry | None:
-        """The entry."""
-        return self._entries.get(key)
+    def _remove(self, keys: list[str]) -> None:
+        for key in keys:
+            self._vectors.delete(_id(key))
 
-    def get_many(self, keys: Sequence[str]) -> list[Entry | None]:
-        """The entries."""
-        return self._entries.get_many(keys)
-
-    def put(self, entry: Entry) -> None:
-        """Store the entry, and then its vector."""
-        before = self._entries.get(entry.key)
-        self._entries.put(entry)
-        if before is not None and before.vector:
-            self._reach(lambda: self._vectors.delete(_id(entry.key)))
-        if entry.vector:
-            self._reach(lambda: self._vectors.add([_node(entry)]))
-
-    def delete(self, keys: Iterable[str]) -> int:
-        """Remove entries and their vectors."""
-        keys = list(keys)
-        gone = self._entries.delete(keys)
-        self._forget(keys)
-        return gone
-
-    def scan(self) -> Iterator[Entry]:
-        """All live entries."""
-        return self._entries.scan()
-
-    def select(self, *, namespace: str | None = None, tag: str | None = None, document: str | None = None) -> Iterator[Entry]:
-        """As the store of the entries does."""
-        return self._entries.select(namespace=namespace, tag=tag, document=document)
-
-    def changes(self, cursor: int) -> Changes:
-        """Those of the store of the entries."""
-        return self._entries.changes(cursor)
-
-    def size(self) -> Size:
-        """That of the store of the entries."""
-        return self._entries.size()
-
-    def nearest(self, partition: str, vector: Floats, embedder: str, count: int) -> list[Neighbour]:
-        """The nearest by the vector store, each checked by its own entry."""
-        import numpy as np
-
+    def _find(self, partition: str, vector: Floats, embedder: str, count: int) -> list[str]:
         filters = MetadataFilters(
             filters=[MetadataFilter(key="partition", value=partition), MetadataFilter(key="embedder", value=embedder)]
         )
         query = VectorStoreQuery(query_embedding=vector.tolist(), similarity_top_k=count, filters=filters)
-        found = self._reach(lambda: self._vectors.query(query))
+        found = self._vectors.query(query)
         ids = found.ids if found.ids is not None else [node.node_id for node in found.nodes or ()]
-        keys = [UUID(each).hex for each in ids]
-        entries = self._entries.get_many(keys)
-        self._forget([key for key, entry in zip(keys, entries, strict=True) if entry is None])
-        near = [
-            Neighbour(entry.key, entry.question, float(np.frombuffer(entry.vector, dtype="<f2").astype(np.float32) @ vector))
-            for entry in entries
-            if entry is not None and entry.partition == partition and entry.embedder == embedder and entry.vector
-        ]
-        return sorted(near, key=lambda neighbour: -neighbour.similarity)
-
-    def append(self, log: str, lines: Sequence[str]) -> None:
-        """To the log of the store of the entries."""
-        self._entries.append(log, lines)
-
-    def read(self, log: str, cursor: int) -> tuple[list[str], int]:
-        """From the log of the store of the entries."""
-        return self._entries.read(log, cursor)
-
-    def acquire(self, key: str, ttl_s: float) -> bool:
-        """Take the lock of the store of the entries."""
-        return self._entries.acquire(key, ttl_s)
-
-    def release(self, key: str) -> None:
-        """Give it back."""
-        self._entries.release(key)
-
-    def clear(self) -> None:
-        """Remove all entries, logs, and the vectors of these entries."""
-        keys = [entry.key for entry in self._entries.scan() if entry.vector]
-        self._entries.clear()
-        self._forget(keys)
-
-    def close(self) -> None:
-        """Close the store of the entries; a vector store is its owner's."""
-        self._entries.close()
-
-    def _forget(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            self._reach(lambda key=key: self._vectors.delete(_id(key)))  # type: ignore[misc]
+        return [UUID(each).hex for each in ids]
 
     def _reach(self, call: Callable[[], T]) -> T:
-        try:
-            with self._turn:
-                return call()
-        except Exception as error:  # whatever its client raises
-            name = type(self._vectors).__name__
-            raise StoreError(f"{name} did not do as it was asked: {type(error).__name__}: {error}") from error
+        with self._turn:
+            return super()._reach(call)
 
 
 def _id(key: str) -> str:

@@ -10,11 +10,11 @@ fixed threshold, chosen in hindsight on the same stream, at the very error that 
 its paper (arXiv 2502.03771, Algorithm 1): a logistic curve of the similarity for each entry, explored with the probability
 that its confidence bounds ask for.
 
-With --cross-encoder N, an encoder of both questions at once is fine-tuned on N of the pairs to learn from, starting at the weights of
-all-MiniLM-L6-v2 (20 to 40 ms of processor time a pair); trees learn from the other pairs, with its score as one more feature.
+With --cross-encoder N, an encoder of both questions at once is fine-tuned on N of the pairs to learn from, starting at the
+weights of all-MiniLM-L6-v2; trees learn from the other pairs, with its score as one more feature.
 
-    python tests/benchmarks/cache_quality.py pairs|stream [--cross-encoder N] [--data FOLDER] [--vectors FOLDER] [--shuffles 20] [--requests N]
-        [--max-error 0.01 0.02 0.05] [--guards]
+    python tests/benchmarks/cache_quality.py pairs [--cross-encoder N] [--data FOLDER] [--vectors FOLDER]
+    python tests/benchmarks/cache_quality.py stream [--shuffles 20] [--requests N] [--max-error 0.01 0.02 0.05] [--guards]
 
 Vectors (all-MiniLM-L6-v2) are computed once, in about 5 ms per question, and kept in a folder for temporary files.
 """
@@ -120,7 +120,7 @@ def pairs(data, folder, sample, tuned):
 
 
 def crossed(rows, train, x, y, count):
-    """The test pairs' scores by an encoder of both questions, fine-tuned on `count` pairs, alone and beside the other features."""
+    """Score the test pairs by an encoder of both questions, fine-tuned on `count` pairs, alone and beside all else."""
     import torch
     from sentence_transformers import CrossEncoder
 

@@ -38,7 +38,7 @@ class Careless(InMemoryVectorStore):
         return super().similarity_search_by_vector(embedding, k)
 
 
-def backed(vectors: Any = None, entries: Any = None, **settings: Any) -> tuple[SemanticCache, Any]:
+def backed(vectors: Any = None, entries: Any = "memory://", **settings: Any) -> tuple[SemanticCache, Any]:
     """A cache over a vector store, and that."""
     vectors = InMemoryVectorStore(Embedding()) if vectors is None else vectors
     return cache(VectorStoreBackend(vectors, entries), embed=vectors.embeddings, **settings), vectors

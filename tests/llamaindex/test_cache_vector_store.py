@@ -130,7 +130,7 @@ def test_a_vector_store_that_is_down_is_a_miss_and_a_note():
     llm, _, _ = wrapper(vectors)
     ask(llm, ASKED)
     vectors.broken = True
-    with pytest.warns(UserWarning, match="StoreError: Careless did not do as it was asked: TimeoutError: no answer"):
+    with pytest.warns(UserWarning, match="StoreError: Careless failed: TimeoutError: no answer"):
         told = ask(llm, ALIKE)
     assert told["cache"] == "miss"
     assert "TimeoutError" in told["cache_notes"][0]

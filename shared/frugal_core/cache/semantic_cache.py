@@ -595,7 +595,7 @@ class SemanticCache:
         kind = type(error).__name__
         if kind not in self._warned:
             self._warned.add(kind)
-            warnings.warn(f"{text} Queries are answered without it.", FrugalWarning, stacklevel=2)
+            warnings.warn(f"{text.rstrip('.')}. Queries are answered without it.", FrugalWarning, stacklevel=2)
 
 
 def _opened_store(store: str | Store, limits: dict[str, Any]) -> Store:
