@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from frugal_core.cache.deciders.audit_account import AuditAccount, OpenAudit, rate_of
 from frugal_core.cache.deciders.base import Candidate
 from frugal_core.cache.deciders.boosting import boost
 from frugal_core.cache.deciders.evidence import NAMES, Evidence
-from frugal_core.cache.deciders.ledger import Ledger, rate_of
 from frugal_core.cache.deciders.model import PairModel, fit_model, threshold_of
 from frugal_core.cache.deciders.shared_state import Comparison
 from frugal_core.cache.stores.base import Neighbour
@@ -25,23 +25,23 @@ audits = st.lists(st.tuples(shares, losses), min_size=1, max_size=7)
 
 
 def outcomes(given_audits):
-    """Every way the coins may fall: its probability, the ledger after it, and the losses served."""
+    """Every way the coins may fall: its probability, the account after it, and the losses served."""
     least = min(share for share, _ in given_audits)
     for coins in itertools.product((False, True), repeat=len(given_audits)):
-        ledger, served, chance = Ledger(), 0.0, 1.0
+        account, served, chance = AuditAccount(), 0.0, 1.0
         for audited, (share, loss) in zip(coins, given_audits, strict=True):
             chance *= share if audited else 1 - share
             if audited:
-                ledger.audit(share, loss, rate_of(least))
+                account.audit(share, loss, rate_of(least))
             else:
                 served += loss
-        yield chance, ledger, served, rate_of(least)
+        yield chance, account, served, rate_of(least)
 
 
 @CHECKED
 @given(audits)
 def test_the_estimate_of_errors_served_is_unbiased(given_audits):
-    expected = sum(chance * ledger.estimate for chance, ledger, _, _ in outcomes(given_audits))
+    expected = sum(chance * account.estimate for chance, account, _, _ in outcomes(given_audits))
     truth = sum(chance * served for chance, _, served, _ in outcomes(given_audits))
     assert expected == pytest.approx(truth)
 
@@ -51,8 +51,8 @@ def test_the_estimate_of_errors_served_is_unbiased(given_audits):
 def test_the_bounds_fail_no_oftener_than_they_may(given_audits):
     many = [(share, loss) for share, loss in given_audits]
     above = below = 0.0
-    for chance, ledger, served, rate in outcomes(many):
-        low, high = ledger.bounds(10**9, rate)
+    for chance, account, served, rate in outcomes(many):
+        low, high = account.bounds(10**9, rate)
         above += chance * (served > high + 1e-9)
         below += chance * (served < low - 1e-9)
     assert above <= 0.05 + 1e-9
@@ -65,10 +65,49 @@ def test_each_bet_is_fair_at_best(one, other, loss):
     """What Ville's inequality needs: no bet gains in expectation, whatever the loss and however oftener than the least."""
     least, share = sorted((one, other))
     rate = rate_of(least)
-    ledger = Ledger()
-    ledger.audit(share, 1.0, rate)
-    penalty = ledger.bounds(10**9, rate)[1] * rate - math.log(20)
+    account = AuditAccount()
+    account.audit(share, 1.0, rate)
+    penalty = account.bounds(10**9, rate)[1] * rate - math.log(20)
     assert (1 - share) * math.exp(rate * loss) + share * math.exp(-penalty * loss) <= 1 + 1e-9
+
+
+fates = st.lists(st.tuples(st.sampled_from(["begun", "failed", "answered", "unanswered"]), shares), max_size=12)
+
+
+@CHECKED
+@given(fates)
+def test_no_audit_is_taken_for_right_before_its_answer_was(given_fates):
+    """Begun, in whatever process: at risk until compared; failed: a loss; unanswered: at risk until others stand for it."""
+    account = AuditAccount()
+    open_ = failed = unanswered = 0.0
+    for place, (fate, share) in enumerate(given_fates):
+        jump = (1 - share) / share
+        account.begin(str(place), OpenAudit(share, rate_of(0.01), 0.0))
+        assert account.at_risk == pytest.approx(open_ + unanswered + jump)
+        if fate == "begun":
+            open_ += jump
+        elif fate == "unanswered":
+            account.give_up(str(place), share)
+            unanswered += jump
+        else:
+            loss = None if fate == "failed" else 0.0
+            account.audit(share, loss, rate_of(0.01), str(place))
+            failed += jump if loss is None else 0.0
+            unanswered -= 0.0 if loss is None else min(jump, unanswered)
+        assert account.estimate == pytest.approx(failed)
+        assert account.at_risk == pytest.approx(open_ + unanswered, abs=1e-6)
+    assert account.lost(1.0) == pytest.approx(open_)
+    assert account.lost(0.0) == 0
+
+
+@CHECKED
+@given(shares, losses)
+def test_an_answered_audit_stands_for_one_that_the_model_failed_to_answer(share, loss):
+    account = AuditAccount()
+    account.give_up("one", share)
+    account.audit(share, loss, rate_of(0.01), "two")
+    assert account.estimate == pytest.approx(2 * loss * (1 - share) / share)
+    assert account.at_risk == pytest.approx(0, abs=1e-9)
 
 
 @CHECKED
@@ -100,7 +139,8 @@ def test_a_model_is_read_as_it_was_written(seed):
 def test_a_threshold_allows_no_more_errors_than_the_scores_admit(pairs, allowed):
     scores, labels = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
     threshold = threshold_of(scores, labels, np.ones(len(scores)), allowed)
-    assert (1 - scores)[scores >= threshold].sum() / len(scores) <= allowed * 1.5
+    doubt, loss = ((1 - column)[scores >= threshold].sum() for column in (scores, labels))
+    assert doubt / len(scores) * (loss + 3) / (doubt + 3) <= allowed + 1e-9  # the scores' own word, and three pairs beforehand
 
 
 @CHECKED
@@ -121,5 +161,5 @@ def test_whatever_the_texts_there_is_one_number_per_feature(asked, cached, simil
 def test_a_comparison_is_read_as_it_was_written(text, features, share, loss, fit):
     rate = rate_of(share) if fit else math.inf
     rounded = tuple(round(value, 5) for value in features)
-    given_ = Comparison("e", "a", text, text, rounded, None, share, fit, rate, loss, ("e",))
+    given_ = Comparison("e", "a", text, text, rounded, None, share, fit, rate, loss, ("e",), "7:1" if fit else "")
     assert repr(Comparison.from_json(given_.to_json())) == repr(given_)

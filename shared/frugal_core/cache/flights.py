@@ -36,6 +36,16 @@ class Flights:
                 self._flying[key] = Flight()
             return flight
 
+    def leads(self, but: str | None = None) -> bool:
+        """Whether the task or thread that asks is waited for itself. It then waits for nobody: they might wait for each other.
+
+        Args:
+            but: A key that does not count.
+        """
+        who = _who()
+        with self._lock:
+            return any(flight.leader == who for key, flight in self._flying.items() if key != but)
+
     def land(self, key: str) -> None:
         """Let those who wait go on."""
         with self._lock:
@@ -47,11 +57,8 @@ class Flights:
 def wait(flight: Future[None], timeout_s: float) -> None:
     """Block until a flight has landed, at most so long.
 
-    On a thread that runs an event loop it does not: the one waited for may be a task of that very loop. Nor does it where this
-    thread itself is waited for, as when it reads two streams in turn.
+    On a thread that runs an event loop it does not: the one waited for may be a task of that very loop.
     """
-    if _leads(flight):
-        return
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -63,13 +70,7 @@ def wait(flight: Future[None], timeout_s: float) -> None:
 
 async def await_(flight: Future[None], timeout_s: float) -> None:
     """As `wait`, for tasks."""
-    if _leads(flight):
-        return
     await asyncio.wait([asyncio.wrap_future(flight)], timeout=timeout_s)
-
-
-def _leads(flight: Future[None]) -> bool:
-    return isinstance(flight, Flight) and flight.leader == _who()
 
 
 def _who() -> Any:

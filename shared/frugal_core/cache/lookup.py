@@ -72,7 +72,10 @@ class Lookup:
         vector: The question's embedding, if it was needed.
         candidate: The neighbour that was not allowed to answer.
         verdict: Why it was not.
+        neighbour: Its answer, which may be compared with the model's.
         valid: Who is shown what is about to answer, and says whether it still holds.
+        since: Removals before it; see `Removals`.
+        over: Whether it was settled or abandoned.
     """
 
     cache: SemanticCache
@@ -84,9 +87,12 @@ class Lookup:
     vector: Floats | None = None
     candidate: Candidate | None = None
     verdict: Verdict | None = None
+    neighbour: str = ""
     leads: bool = False
     locked: bool = False
     valid: Validator | None = None
+    since: int = 0
+    over: bool = False
 
     def settle(self, answered: Answered) -> None:
         """Hand in the model's answer: it is kept if it may be, and those who wait for it go on."""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Replica:
     """Finds neighbours in memory, and pulls from the store what has changed before it does. Thread-safe.
 
-    Vectors of another embedder are never compared: their entries are put by in `foreign` until they are embedded anew.
+    Vectors of another embedder, or of another length, are never compared: their entries are put by in `foreign` until they are
+    embedded anew.
 
     Args:
         store: Whom it follows.
@@ -32,6 +33,7 @@ class Replica:
         self._embedder = embedder
         self._lock = RLock()
         self._cursor = 0
+        self._numbers = 0
         self._index: VectorIndex | None = None
         self._questions: dict[str, str] = {}
         self.foreign: dict[str, tuple[str, str]] = {}
@@ -50,6 +52,8 @@ class Replica:
             least: Least cosine.
         """
         with self._lock:
+            if len(vector) != self._numbers:
+                self._numbers, self._cursor = len(vector), 0
             self._pull()
             found = [] if self._index is None else self._index.search(partition, vector, count, least)
             return [Neighbour(key, self._questions[key], similarity) for key, similarity in found]
@@ -84,9 +88,13 @@ class Replica:
     def _take_up(self, changes: Changes) -> None:
         import numpy as np
 
-        own = [place for place, embedder in enumerate(changes.embedders) if embedder == self._embedder]
-        for place, embedder in enumerate(changes.embedders):
-            if embedder != self._embedder:
+        ours = [
+            embedder == self._embedder and len(vector) == 2 * self._numbers
+            for embedder, vector in zip(changes.embedders, changes.vectors, strict=True)
+        ]
+        own = [place for place, is_own in enumerate(ours) if is_own]
+        for place, is_own in enumerate(ours):
+            if not is_own:
                 key = changes.keys[place]
                 self.forget([key])
                 self.foreign[key] = (changes.partitions[place], changes.questions[place])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from typing_extensions import Self
 
+from frugal_core.arguments import refuse_unknown
 from frugal_core.background import Background
+from frugal_core.cache.comparisons import Comparisons
 from frugal_core.cache.deciders.base import Candidate, Decider, Verdict
 from frugal_core.cache.deciders.fixed import as_decider
 from frugal_core.cache.driving import Await, Check, Embed, Pause, Reach, Steps, Work, arun, run
@@ -22,6 +26,7 @@ from frugal_core.cache.guards.base import GuardFunction, check_guards, guard_nam
 from frugal_core.cache.lookup import Answered, Hit, Lookup
 from frugal_core.cache.options import CacheOptions, check_seconds, current_options
 from frugal_core.cache.question import Question
+from frugal_core.cache.removals import Removals
 from frugal_core.cache.replica import Replica
 from frugal_core.cache.retrieval import Validator
 from frugal_core.cache.stats import CacheStats, Counts
@@ -38,7 +43,9 @@ Keep: TypeAlias = Callable[[Answered], bool]
 NEIGHBOURS = 8
 """Nearest entries that are looked at: the first that no guard objects to is the candidate."""
 
+_OWN = ("store", "embed", "decider", "guards", "namespace", "ttl_s", "max_turns", "single_flight", "wait_s", "keep")
 _POLL_S = 0.05
+_CLOSING_S = 10.0
 
 
 class SemanticCache:
@@ -64,6 +71,8 @@ class SemanticCache:
         keep: A function that says whether an answer is kept, `(answered) -> bool`. Default: if there is no objection against
             it, see `objection_to`.
         limits: `max_entries`, `max_bytes` and `eviction` of a store given by its URL.
+
+    A function as `namespace` that raises does so to the caller: an error is better than another tenant's answer.
 
     Raises:
         ConfigurationError: An argument is out of range or unknown.
@@ -98,6 +107,7 @@ class SemanticCache:
         self._given = embed
         self._embedder: Embedder | None = None
         self._opened = False
+        self._prepared = False
         if embed is None or isinstance(embed, str):
             if embed not in (None, "auto"):
                 raise ConfigurationError(f'embed={embed!r} must be "auto", None, or what turns texts into vectors.')
@@ -114,16 +124,28 @@ class SemanticCache:
         self._keep: Keep = keep or _unobjectionable
         self._flights = Flights()
         self._counts = Counts()
-        self._background = Background(1, "frugal-cache")
+        self._removals = Removals()
+        self._comparisons = Comparisons(self.decider, lambda error: self._failed((), error))
+        self._releases = Background(1, "frugal-cache-release")
         self._lock = RLock()
         self._replica: Replica | None = None
         self._warned: set[str] = set()
+        self._closed = False
+        atexit.register(_drain, weakref.ref(self))
 
     def __repr__(self) -> str:
         return f"SemanticCache({self.store!r}, decider={self.decider!r})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self  # a store is not copied with the model that uses it
+
+    def __getstate__(self) -> Any:
+        """Not done: it holds threads, locks and connections.
+
+        Raises:
+            ConfigurationError: Always.
+        """
+        raise ConfigurationError("A SemanticCache cannot be pickled. Give its store's URL, cache='disk:…', which can.")
 
     def __enter__(self) -> Self:
         return self
@@ -229,14 +251,20 @@ class SemanticCache:
         valid: Validator | None = None,
         wait: bool = True,
     ) -> Steps[list[Lookup]]:
-        lookups = [Lookup(self, question, own, valid=valid) for question, own in zip(questions, options, strict=True)]
+        since = self._removals.now
+        lookups = [
+            Lookup(self, question, own, valid=valid, since=since) for question, own in zip(questions, options, strict=True)
+        ]
         used = [lookup for lookup in lookups if not lookup.options.no_cache]
         try:
             asked = [lookup for lookup in used if not lookup.options.refresh]
             yield from self._exactly(asked)
-            yield from self._nearly([lookup for lookup in asked if lookup.hit is None and lookup.question.semantic])
+            if many and not follow and self.single_flight:
+                self._put_off([lookup for lookup in asked if lookup.hit is None])
+            open_ = [lookup for lookup in asked if lookup.hit is None and not lookup.pending]
+            yield from self._nearly([lookup for lookup in open_ if lookup.question.semantic])
             if self.single_flight and wait:
-                for lookup in asked:
+                for lookup in open_:
                     if lookup.hit is None:
                         yield from self._together(lookup, follow=follow, many=many)
         except BaseException:
@@ -245,10 +273,19 @@ class SemanticCache:
             raise
         for lookup in used:
             if lookup.hit is not None:
+                self._learn(lookup, lookup.hit.entry.answer)
                 self._counts.hit(lookup.hit.kind, lookup.hit.entry.baseline_cost_usd)
             elif not lookup.pending:
                 self._counts.add("lookups")
         return lookups
+
+    def _put_off(self, lookups: Sequence[Lookup]) -> None:
+        """Leave pending what is being answered already, or asked twice here."""
+        seen: set[str] = set()
+        for lookup in lookups:
+            key = lookup.question.key
+            lookup.pending = key in seen or self._flights.join(key, lead=False) is not None
+            seen.add(key)
 
     def _exactly(self, lookups: Sequence[Lookup]) -> Steps[None]:
         if not lookups:
@@ -284,8 +321,8 @@ class SemanticCache:
         if not lookups:
             return
         try:
-            if not self._opened:
-                yield Work(self._open_embedder)
+            if not self._prepared:
+                yield Work(self._prepare)
             embedder = self._embedder
             if embedder is None:
                 return
@@ -341,23 +378,27 @@ class SemanticCache:
         return None
 
     def _decide(self, lookup: Lookup, candidates: Sequence[Candidate]) -> Steps[None]:
+        """Ask the decider about the nearest candidate whose entry is there and still holds, and about no other."""
         for candidate in candidates:
-            verdict = self.decider.decide(candidate)
-            if not verdict.serve:
-                lookup.candidate, lookup.verdict = candidate, verdict
-                lookup.notes.append(_refused(candidate, verdict))
-                if verdict.learn:
-                    self._counts.add("explored")
-                return
             key = candidate.neighbour.key
             entry = yield Reach(lambda key=key: self.store.get(key))  # type: ignore[misc]
-            if entry is not None and entry.partition == lookup.question.partition:
-                if not (yield from self._holds(lookup, entry)):
-                    continue
+            if entry is None or entry.partition != lookup.question.partition:
+                if self._replica is not None:  # it has expired, or was removed just now
+                    self._replica.forget([key])
+                continue
+            if not (yield from self._holds(lookup, entry)):
+                continue
+            verdict = self.decider.decide(candidate)
+            if verdict.serve:
                 lookup.hit = _hit(entry, "semantic", candidate.neighbour.similarity, verdict)
+                lookup.notes.insert(0, f"answered as {entry.question[:80]!r}")
                 return
-            if self._replica is not None:  # it has expired, or was removed just now
-                self._replica.forget([key])
+            lookup.candidate, lookup.verdict, lookup.neighbour = candidate, verdict, entry.answer
+            lookup.notes.append(_refused(candidate, verdict))
+            if verdict.learn:
+                self._counts.add("explored")
+                self._comparisons.opened(candidate, verdict)
+            return
 
     def _together(self, lookup: Lookup, *, follow: bool, many: bool) -> Steps[None]:
         """See that only one of those who ask the same now asks the model."""
@@ -365,33 +406,40 @@ class SemanticCache:
         flight = self._flights.join(key, lead=not follow)
         if flight is not None:
             if many and not follow:
-                lookup.pending = True
-                return
-            yield Await(flight, self._wait_s)
-            yield from self._again(lookup)
+                self._postpone(lookup)
+            elif not self._flights.leads():
+                yield Await(flight, self._wait_s)
+                yield from self._again(lookup)
             return
+        waited_for = self._flights.leads(but=key)
         lookup.leads = not follow
-        until = time.monotonic() + self._wait_s
+        until = time.monotonic() + (0 if waited_for else self._wait_s)
         while True:
             try:
-                lookup.locked = yield Reach(lambda: self.store.acquire(key, self._wait_s))
+                yield Reach(lambda: self._lock_up(lookup))
             except Exception as error:
                 self._failed([lookup], error)
                 return
             if lookup.locked or time.monotonic() >= until:
                 yield from self._again(lookup)  # who led before may have stored it since this was looked up
                 if lookup.hit is not None:
-                    self.abandon(lookup)
+                    yield from self._let_go(lookup)
                 return
             if many and not follow:
-                self._flights.land(key)
-                lookup.leads, lookup.pending = False, True
+                self._land(lookup)
+                self._postpone(lookup)
                 return
             yield Pause(_POLL_S)
             yield from self._again(lookup)
             if lookup.hit is not None:
-                self.abandon(lookup)
+                yield from self._let_go(lookup)
                 return
+
+    def _postpone(self, lookup: Lookup) -> None:
+        lookup.pending = True
+        if lookup.verdict is not None and lookup.verdict.learn:
+            self._comparisons.gave_up(lookup.verdict)
+            lookup.verdict = None
 
     def _again(self, lookup: Lookup) -> Steps[None]:
         yield from self._exactly([lookup])
@@ -409,38 +457,94 @@ class SemanticCache:
         await arun(self._settling(lookup, answered), remote=self.store.remote)
 
     def abandon(self, lookup: Lookup) -> None:
-        """Let go of what a lookup holds; see `Lookup.abandon`."""
+        """Let go of what a lookup holds; see `Lookup.abandon`. Never waits for a network."""
+        if not lookup.over and lookup.verdict is not None and lookup.verdict.learn:
+            self._comparisons.gave_up(lookup.verdict)
+        lookup.over = True
+        self._land(lookup)
+        if lookup.locked:
+            lookup.locked = False
+            if self.store.remote:
+                self._releases.submit(lambda: self._release(lookup))
+            else:
+                self._release(lookup)
+
+    def _lock_up(self, lookup: Lookup) -> None:
+        """Take the lock of a question. A lookup that was given up meanwhile, as a cancelled one is, lets go of it at once."""
+        lookup.locked = self.store.acquire(lookup.question.key, self._wait_s)
+        if lookup.locked and lookup.over:
+            lookup.locked = False
+            self._release(lookup)
+
+    def _let_go(self, lookup: Lookup) -> Steps[None]:
+        lookup.over = True
+        self._land(lookup)
+        if lookup.locked:
+            lookup.locked = False
+            yield Reach(lambda: self._release(lookup))
+
+    def _land(self, lookup: Lookup) -> None:
         if lookup.leads:
             lookup.leads = False
             self._flights.land(lookup.question.key)
-        if lookup.locked:
-            lookup.locked = False
-            try:
-                self.store.release(lookup.question.key)
-            except StoreError as error:  # it expires by itself
-                self._failed([lookup], error)
+
+    def _release(self, lookup: Lookup) -> None:
+        try:
+            self.store.release(lookup.question.key)
+        except Exception as error:  # it expires by itself
+            self._failed([lookup], error)
 
     def _settling(self, lookup: Lookup, answered: Answered) -> Steps[None]:
         try:
-            if lookup.options.no_cache:
-                return
-            if not self._keep(answered):
-                self._counts.kept_out(answered.objection or "keep")
-                return
-            vector = lookup.vector
-            if vector is None and answered.semantic and lookup.question.semantic:
-                vector = yield from self._embedded(lookup)
-            entry = self._entry(lookup, answered, vector)
-            try:
-                yield Reach(lambda: self.store.put(entry))
-            except Exception as error:
-                self._failed([lookup], error)
-            else:
-                self._counts.add("stored")
-            if lookup.verdict is not None and lookup.verdict.learn:
-                self._compare(lookup, answered)
-        finally:
+            yield from self._keeping(lookup, answered)
+            self._learn(lookup, answered.text)
+            yield from self._let_go(lookup)
+        except BaseException:
             self.abandon(lookup)
+            raise
+
+    def _learn(self, lookup: Lookup, answer: str) -> None:
+        """Have the answer that came compared with the neighbour's, if the decider wants to know. Also one that is not kept."""
+        if not lookup.over and lookup.candidate is not None and lookup.verdict is not None and lookup.verdict.learn:
+            self._comparisons.compare(lookup.candidate, lookup.verdict, lookup.neighbour, answer)
+        lookup.over = True
+
+    def _keeping(self, lookup: Lookup, answered: Answered) -> Steps[None]:
+        if lookup.options.no_cache:
+            return
+        try:
+            kept = self._keep(answered)
+        except Exception as error:
+            self._failed([lookup], error)
+            kept = False
+        if not kept:
+            self._counts.kept_out(answered.objection or "keep")
+            return
+        vector = lookup.vector
+        if vector is None and answered.semantic and lookup.question.semantic:
+            vector = yield from self._embedded(lookup)
+        entry = self._entry(lookup, answered, vector)
+        try:
+            kept = yield Reach(lambda: self._put(entry, lookup))
+        except Exception as error:
+            self._failed([lookup], error)
+            return
+        if kept:
+            self._counts.add("stored")
+        else:
+            self._counts.kept_out("invalidated")
+
+    def _put(self, entry: Entry, lookup: Lookup) -> bool:
+        """Store an entry, unless such were removed while it was on its way."""
+        if self._removals.forbid(entry, lookup.since):
+            return False
+        self.store.put(entry)
+        if self._removals.forbid(entry, lookup.since):
+            self.store.delete([entry.key])
+            return False
+        if lookup.options.refresh:  # older answers to it, still on their way, are not to replace it
+            self._removals.note(lambda other: other.key == entry.key)
+        return True
 
     def _embedded(self, lookup: Lookup) -> Steps[Floats | None]:
         """The vector of a question that was not searched for, as when it is refreshed."""
@@ -477,23 +581,6 @@ class SemanticCache:
             self._embedder.fingerprint if alike and self._embedder is not None else "",
         )
 
-    def _compare(self, lookup: Lookup, answered: Answered) -> None:
-        """Find out, off the hot path, whether the neighbour's answer would have done."""
-        candidate, verdict = lookup.candidate, lookup.verdict
-        assert candidate is not None
-        assert verdict is not None
-
-        def compare() -> None:
-            try:
-                entry = self.store.get(candidate.neighbour.key)
-                if entry is not None:
-                    same = self.decider.same(candidate.asked, entry.answer, answered.text)
-                    self.decider.learn(candidate, verdict, same)
-            except Exception as error:  # nobody waits for this; what was not learned will be learned another time
-                self._failed([], error)
-
-        self._background.submit(compare)
-
     # --- looking after it ---
 
     def invalidate(
@@ -525,14 +612,24 @@ class SemanticCache:
         chosen = {name: value for name, value in given.items() if value is not None}
         if key is None and not chosen and where is None:
             raise ConfigurationError("invalidate() was told nothing to go by: give key, namespace, tag, document or where.")
+
+        def removed(entry: Entry) -> bool:
+            return (
+                (key is None or entry.key == key)
+                and (namespace is None or entry.namespace == namespace)
+                and (tag is None or tag in entry.tags)
+                and (document is None or document in entry.documents)
+                and (where is None or where(entry))
+            )
+
+        self._removals.note(removed)
         if key is not None and not chosen and where is None:
             return self.store.delete([key])
-        found = self.store.select(**chosen)
-        keys = [entry.key for entry in found if (key is None or entry.key == key) and (where is None or where(entry))]
-        return self.store.delete(keys)
+        return self.store.delete([entry.key for entry in self.store.select(**chosen) if removed(entry)])
 
     def clear(self) -> None:
         """Remove all entries, and what was learned from them."""
+        self._removals.note(lambda entry: True)
         self.store.clear()
 
     def stats(self) -> CacheStats:
@@ -545,7 +642,10 @@ class SemanticCache:
         return self._counts.stats(entries=size.entries, bytes=size.bytes, evicted=size.evicted, **more)
 
     def close(self) -> None:
-        """Let go of the store's files and connections."""
+        """Finish comparing answers, for ten seconds at most, and let go of the store's files and connections."""
+        self._comparisons.drain(_CLOSING_S)
+        self._releases.drain(_CLOSING_S)
+        self._closed = True
         self.store.close()
 
     @property
@@ -563,6 +663,13 @@ class SemanticCache:
 
                     self._embedder = default_embedder()
                 self._opened = True
+
+    def _prepare(self) -> None:
+        """What takes a while before the first search."""
+        if not self._opened:
+            self._open_embedder()
+        self.decider.prepare()
+        self._prepared = True
 
     def _embed_anew(self, replica: Replica, embedder: Embedder) -> None:
         """Have entries embedded whose vectors are another embedder's, off the hot path."""
@@ -584,18 +691,28 @@ class SemanticCache:
                     self._failed([], error)
                     return
 
-        self._background.submit(renew)
+        self._comparisons.do(renew)
 
     def _failed(self, lookups: Iterable[Lookup], error: Exception) -> None:
         """Note a failure that a model's answer will stand in for. The first of its kind is told aloud."""
+        if self._closed:
+            return
         self._counts.add("errors")
         text = f"The cache did not work: {type(error).__name__}: {error}"
         for lookup in lookups:
-            lookup.notes.append(text)
+            if text not in lookup.notes:
+                lookup.notes.append(text)
         kind = type(error).__name__
         if kind not in self._warned:
             self._warned.add(kind)
             warnings.warn(f"{text.rstrip('.')}. Queries are answered without it.", FrugalWarning, stacklevel=2)
+
+
+def _drain(reference: weakref.ref[SemanticCache]) -> None:
+    """At the end of the program: what was answered last is to be compared, too."""
+    cache = reference()
+    if cache is not None and not cache._closed:
+        cache._comparisons.drain(_CLOSING_S)
 
 
 def _opened_store(store: str | Store, limits: dict[str, Any]) -> Store:
@@ -603,6 +720,7 @@ def _opened_store(store: str | Store, limits: dict[str, Any]) -> Store:
         if limits:
             raise ConfigurationError(f"{', '.join(limits)} cannot be given with a store: give them to the store.")
         return store
+    refuse_unknown("SemanticCache", limits, (*_OWN, "max_entries", "max_bytes", "eviction"))
     return open_store(store, **limits)
 
 

@@ -1,11 +1,16 @@
 import asyncio
 import copy
+import os
+import pickle
 import threading
+from dataclasses import replace
 
 import pytest
 
 from caching import Words, ask, cache, filled, told
-from frugal_core.cache import CacheOptions, SemanticCache, cache_options, question_of
+from frugal_core.background import Background
+from frugal_core.cache import CacheOptions, Decider, SemanticCache, cache_options, question_of
+from frugal_core.cache.deciders import Verdict
 from frugal_core.cache.stores import MemoryStore
 from frugal_core.errors import ConfigurationError, FrugalWarning, StoreError
 from frugal_core.types import Message, Query, Tier, ToolCall
@@ -143,7 +148,8 @@ def test_a_guards_veto_is_told_and_the_next_neighbour_tried():
     before = own.stats().vetoes["no_plural"]
     found = own.lookup(ask(LONG))
     assert answered_by(found) == ("semantic", f"{LONG} please".upper())
-    assert found.notes[0].startswith("no_plural: it is plural")
+    assert found.notes[0] == f"answered as '{LONG} please'"
+    assert found.notes[1].startswith("no_plural: it is plural")
     assert own.stats().vetoes == {"no_plural": before + 1}
 
 
@@ -402,6 +408,207 @@ def test_an_embedder_that_fails_means_exact_matches_only():
     assert own.lookup(ask(LONG)).hit
 
 
+def test_a_rule_of_what_to_keep_that_raises_costs_nobody_an_answer():
+    own = cache(keep=lambda answered: 1 / 0)
+    with pytest.warns(FrugalWarning, match="ZeroDivisionError"):
+        own.lookup(ask(LONG)).settle(told())
+    assert own.lookup(ask(LONG)).hit is None
+    assert own.stats().kept_out == {"keep": 1}
+
+
+def test_a_vector_of_another_length_harms_no_other():
+    store = MemoryStore()
+    own = filled(cache(store), LONG)
+    (entry,) = store.scan()
+    store.put(replace(entry, key="f" * 32, question="bad", vector=entry.vector[:-2]))
+    assert own.lookup(ask(NEAR)).hit.entry.question == LONG
+
+
+# --- what the decider hears ---
+
+
+class Curious(Decider):
+    """Serves nobody and wants to see every answer."""
+
+    least = 0.5
+
+    def __init__(self, same=None):
+        self.heard = []
+        self._same = same
+
+    def decide(self, candidate):
+        self.heard.append(("decide", candidate.neighbour.question))
+        return Verdict(False, "exploring", learn=True)
+
+    def opened(self, candidate, verdict):
+        self.heard.append(("opened",))
+
+    def same(self, question, answer, reference):
+        if self._same is not None:
+            raise self._same
+        return float(answer == reference)
+
+    def learn(self, candidate, verdict, same):
+        self.heard.append(("learn", same))
+
+    def gave_up(self, verdict):
+        self.heard.append(("gave_up",))
+
+
+def heard(own, decider):
+    wait_for_background(own)
+    found, decider.heard = decider.heard, []
+    return found
+
+
+def curious(**settings):
+    decider = Curious(**settings)
+    own = filled(cache(decider=decider), LONG)
+    heard(own, decider)
+    return own, decider
+
+
+@pytest.mark.parametrize("objection", [None, "refusal"])
+def test_every_answer_is_compared_also_one_that_is_not_kept(objection):
+    own, decider = curious()
+    own.lookup(ask(NEAR)).settle(told(LONG.upper(), objection=objection))
+    assert heard(own, decider) == [("decide", LONG), ("opened",), ("learn", 1.0)]
+
+
+def test_a_comparison_that_fails_is_told_as_such():
+    own, decider = curious(same=ConnectionError("no judge"))
+
+    def compared():
+        own.lookup(ask(NEAR)).settle(told())
+        wait_for_background(own)
+
+    with pytest.warns(FrugalWarning, match="no judge"):
+        compared()
+    assert heard(own, decider) == [("decide", LONG), ("opened",), ("learn", None)]
+
+
+def test_an_answer_that_never_comes_is_told_once():
+    own, decider = curious()
+    found = own.lookup(ask(NEAR))
+    found.abandon()
+    found.abandon()
+    assert heard(own, decider) == [("decide", LONG), ("opened",), ("gave_up",)]
+
+
+def test_the_decider_is_asked_once_and_never_about_an_entry_that_is_gone():
+    own, decider = curious()
+    with cache_options(ttl_s=1e-9):
+        own.lookup(ask(f"{LONG} now")).settle(told())
+        own.lookup(ask(f"{LONG} soon")).settle(told())
+    heard(own, decider)
+    own.lookup(ask(NEAR)).abandon()
+    assert heard(own, decider)[0] == ("decide", LONG)
+
+
+def test_closing_waits_for_comparisons():
+    own, decider = curious()
+    own.lookup(ask(NEAR)).settle(told())
+    own.close()
+    assert decider.heard[-1] == ("learn", 0.0)
+
+
+# --- removals while an answer is on its way ---
+
+
+@pytest.mark.parametrize(
+    "remove",
+    [
+        lambda own: own.clear(),
+        lambda own: own.invalidate(tag="prices"),
+        lambda own: own.invalidate(document="d1"),
+        lambda own: own.invalidate(key=ask(LONG).key),
+        lambda own: own.invalidate(where=lambda entry: entry.question == LONG),
+    ],
+)
+def test_what_is_removed_does_not_come_back_by_an_answer_on_its_way(remove):
+    own = cache()
+    with cache_options(tags=["prices"], documents=["d1"]):
+        found, other = own.lookup(ask(LONG)), own.lookup(ask("something else entirely", namespace="other"))
+    remove(own)
+    found.settle(told("old"))
+    assert own.lookup(ask(LONG)).hit is None
+    assert own.stats().kept_out == {"invalidated": 1}
+    other.abandon()
+    filled(own, LONG)
+    assert own.lookup(ask(LONG)).hit
+
+
+def test_removing_others_keeps_an_answer_on_its_way():
+    own = cache()
+    found = own.lookup(ask(LONG))
+    own.invalidate(tag="prices")
+    found.settle(told())
+    assert own.lookup(ask(LONG)).hit
+
+
+def test_an_older_answer_does_not_replace_a_refreshed_one():
+    own = cache(single_flight=False)
+    found = own.lookup(ask(LONG))
+    own.lookup(ask(LONG), CacheOptions(refresh=True)).settle(told("new"))
+    found.settle(told("old"))
+    assert own.lookup(ask(LONG)).hit.entry.answer == "new"
+
+
+# --- threads that wait for each other, forks, copies ---
+
+
+def test_threads_that_hold_what_the_other_wants_do_not_wait():
+    own, ready = cache(), threading.Barrier(2)
+    found = []
+
+    def both(first, second):
+        own.lookup(ask(first))
+        ready.wait()
+        found.append(own.lookup(ask(second)).hit)
+
+    threads = [
+        threading.Thread(target=both, args=pair)
+        for pair in [("one question", "another matter"), ("another matter", "one question")]
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)  # wait_s is a minute
+    assert found == [None, None]
+
+
+def test_a_lock_that_comes_too_late_is_given_back():
+    store = Shared()
+    own = cache(store)
+    found = own.lookup(ask(LONG))
+    found.abandon()
+    store.released.clear()
+    own._lock_up(found)  # the thread that took it went on when its task was cancelled
+    assert store.released == [found.question.key]
+    assert not found.locked
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_process_does_its_own_jobs():
+    background, begun, done = Background(1, "test"), threading.Event(), threading.Event()
+    background.submit(lambda: (begun.set(), done.wait(10)))
+    assert begun.wait(10)
+    child = os.fork()
+    if child == 0:
+        own = threading.Event()
+        background.submit(own.set)
+        os._exit(0 if own.wait(10) else 1)
+    _, status = os.waitpid(child, 0)
+    done.set()
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert background.drain(10)
+
+
+def test_a_cache_is_not_pickled_but_named():
+    with pytest.raises(ConfigurationError, match=r"cannot be pickled.*URL"):
+        pickle.dumps(cache())
+
+
 # --- looking after it ---
 
 
@@ -449,9 +656,7 @@ class Other(Words):
 
 
 def wait_for_background(own):
-    done = threading.Event()
-    own._background.submit(done.set)
-    assert done.wait(10)
+    assert own._comparisons.drain(10)
 
 
 def test_statistics_tell_hits_and_what_they_saved():
@@ -497,6 +702,8 @@ def test_a_copy_is_the_same_cache():
         ({"guards": ["numbers"]}, "is no guard"),
         ({"keep": True}, "keep=True"),
         ({"store": MemoryStore(), "max_entries": 3}, "max_entries cannot be given with a store"),
+        ({"max_entires": 3}, "no argument 'max_entires'. Did you mean 'max_entries'"),
+        ({"threshold": 0.9}, "no argument 'threshold'"),
     ],
 )
 def test_bad_arguments_are_refused(settings, message):

@@ -71,6 +71,10 @@ class Decider(ABC):
         """
         return self
 
+    def prepare(self) -> None:
+        """Do what takes a while before the first decision. Called once the embedder is open, off the event loop."""
+        return None
+
     def prefetch(self, candidates: Sequence[Candidate]) -> None:
         """Hear of candidates that will be decided next: one that asks a model does so once for all of them."""
 
@@ -82,8 +86,16 @@ class Decider(ABC):
         """Whether the answer of a candidate would have done beside the model's own: from 0 to 1. Off the hot path."""
         raise NotImplementedError
 
-    def learn(self, candidate: Candidate, verdict: Verdict, same: float) -> None:
-        """Hear whether a candidate's answer would have done, from 0 (no) to 1."""
+    def opened(self, candidate: Candidate, verdict: Verdict) -> None:
+        """Hear, before anything else about it, that the model's own answer will be compared with a candidate's."""
+        return None
+
+    def learn(self, candidate: Candidate, verdict: Verdict, same: float | None) -> None:
+        """Hear whether a candidate's answer would have done, from 0 (no) to 1; `None` where the comparison failed."""
+        return None
+
+    def gave_up(self, verdict: Verdict) -> None:
+        """Hear that the model's own answer never came."""
         return None
 
     def report(self) -> Mapping[str, Any]:

@@ -8,11 +8,13 @@ import secrets
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from frugal_core.cache.deciders.audit_account import AuditAccount, OpenAudit
 from frugal_core.cache.deciders.evidence import NAMES, Evidence
-from frugal_core.cache.deciders.ledger import Ledger
+from frugal_core.cache.deciders.forks import follow
 
 if TYPE_CHECKING:
     from frugal_core.cache.deciders.model import PairModel
@@ -42,9 +44,10 @@ class Comparison:
         expected: Probability that the answer would do, if there was an estimate.
         share: Probability with which the pair was to be compared.
         fit: Whether it was good enough to be served.
-        rate: Of the ledger's bound; infinite where `fit` is false.
+        rate: Of the account's bound; infinite where `fit` is false.
         outcome: Whether the answer would have done, from 0 to 1.
         alike: Keys of entries with the answer that the question got, nearest first.
+        audit: Name of the audit that it ends, empty where it is none.
     """
 
     entry: str
@@ -58,6 +61,7 @@ class Comparison:
     rate: float
     outcome: float
     alike: tuple[str, ...]
+    audit: str = ""
 
     def to_json(self) -> str:
         """As one line. Numbers are rounded: what is read again is what was taken up at first."""
@@ -74,6 +78,7 @@ class Comparison:
                 "r": self.rate if math.isfinite(self.rate) else None,
                 "y": self.outcome,
                 "l": self.alike,
+                "i": self.audit,
             },
             ensure_ascii=False,
             separators=(",", ":"),
@@ -99,44 +104,87 @@ class Comparison:
             rate=math.inf if found["r"] is None else float(found["r"]),
             outcome=float(found["y"]),
             alike=tuple(found["l"]),
+            audit=str(found["i"]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class AuditNote:
+    """What became of an audit, other than that its answers were compared.
+
+    Attributes:
+        audit: Its name, unlike that of any other, of any process.
+        event: It was begun; the answer came but could not be compared; or no answer came.
+        share: Its probability.
+        rate: Of the account's bound.
+        at_s: When, in seconds of the wall clock.
+    """
+
+    audit: str
+    event: Literal["begun", "failed", "unanswered"]
+    share: float
+    rate: float
+    at_s: float
+
+    def to_json(self) -> str:
+        """As one line."""
+        kept = {"v": self.event, "i": self.audit, "s": self.share, "r": self.rate, "w": self.at_s}
+        return json.dumps(kept, separators=(",", ":"))
+
+    @classmethod
+    def of(cls, found: dict[str, Any]) -> AuditNote:
+        """Of what a line says."""
+        return cls(str(found["i"]), found["v"], float(found["s"]), float(found["r"]), float(found["w"]))
 
 
 class SharedState:
     """The state that all deciders with one promise on one store share. Thread-safe.
 
+    A process that is forked while a thread of its parent is at work here reads everything anew.
+
     Args:
         store: Where the logs are.
         max_error: What is promised; deciders with another promise keep their own logs.
+        meaning: What is promised about, such as how answers are compared; deciders that differ in it keep their own logs.
 
     Attributes:
         evidence: What features are computed from.
-        ledger: What audits found.
+        account: What audits found.
         model: The one fitted last, `None` before the first.
         compared: Comparisons taken up.
     """
 
-    def __init__(self, store: Store, max_error: float) -> None:
+    def __init__(self, store: Store, max_error: float, meaning: str = "") -> None:
         self._store = store
         self._max_error = max_error
-        name = f"verified{round(max_error * 1e6)}"
+        name = f"verified{blake2b(f'{max_error!r} {meaning}'.encode(), digest_size=8).hexdigest()}"
         self._log, self._models = name, f"{name}models"
         self._lock = RLock()
         self._era = ""
         self._forget()
+        follow(self)
 
     def _forget(self) -> None:
         self.evidence = Evidence()
-        self.ledger = Ledger()
+        self.account = AuditAccount()
         self.model: PairModel | None = None
         self.compared = 0
         self._rows: deque[Comparison] = deque(maxlen=WINDOW)
         self._cursor = 0
         self._models_cursor = 0
 
-    def add(self, comparison: Comparison, requests: int, hits: int) -> None:
-        """Share a comparison and what was decided since the last one, and take up what others have shared."""
-        lines = [json.dumps({"n": requests, "h": hits}, separators=(",", ":")), comparison.to_json()]
+    def forked(self) -> None:
+        """Go on in a child process: with what was known, unless another thread was about to change it."""
+        if self._lock.acquire(blocking=False):
+            self._lock.release()
+            return
+        self._lock = RLock()
+        self._era = ""
+        self._forget()
+
+    def add(self, news: Comparison | AuditNote, requests: int, hits: int) -> None:
+        """Share a comparison or an audit, and what was decided since the last time, and take up what others have shared."""
+        lines = [json.dumps({"n": requests, "h": hits}, separators=(",", ":")), news.to_json()]
         with self._lock:
             self._store.append(self._log, lines)
             self.catch_up()
@@ -179,17 +227,20 @@ class SharedState:
         try:
             found = json.loads(line)
             if "n" in found:
-                self.ledger.count(int(found["n"]), int(found["h"]))
+                self.account.count(int(found["n"]), int(found["h"]))
+                return
+            if "v" in found:
+                self._take_note(AuditNote.of(found))
                 return
             comparison = Comparison.of(found)
         except (ValueError, TypeError, KeyError):
             return
+        if comparison.fit:
+            self.account.audit(comparison.share, 1 - comparison.outcome, comparison.rate, comparison.audit)
         if len(comparison.features) != len(NAMES):
             return
         self.compared += 1
         self._rows.append(comparison)
-        if comparison.fit:
-            self.ledger.audit(comparison.share, 1 - comparison.outcome, comparison.rate)
         self.evidence.take(
             comparison.entry,
             comparison.asked,
@@ -200,6 +251,14 @@ class SharedState:
             comparison.expected,
             comparison.alike,
         )
+
+    def _take_note(self, note: AuditNote) -> None:
+        if note.event == "begun":
+            self.account.begin(note.audit, OpenAudit(note.share, note.rate, note.at_s))
+        elif note.event == "failed":
+            self.account.audit(note.share, None, note.rate, note.audit)
+        else:
+            self.account.give_up(note.audit, note.share)
 
     def _take_model(self, line: str) -> None:
         from frugal_core.cache.deciders.model import PairModel

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 import random
+import secrets
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from frugal_core.agreement import normalised
 from frugal_core.arguments import shown
+from frugal_core.cache.deciders.audit_account import jump_of, rate_of
 from frugal_core.cache.deciders.base import Candidate, Decider, Verdict
+from frugal_core.cache.deciders.comparing import by_meaning, identity_of
 from frugal_core.cache.deciders.features import UNKNOWN
-from frugal_core.cache.deciders.ledger import rate_of
-from frugal_core.cache.deciders.shared_state import Comparison, SharedState
+from frugal_core.cache.deciders.forks import follow
+from frugal_core.cache.deciders.shared_state import AuditNote, Comparison, SharedState
 from frugal_core.cache.stores.memory import MemoryStore
 from frugal_core.errors import ConfigurationError, StoreError
 from frugal_core.learning.labels import COMPARISONS, Grade, grader
@@ -26,11 +28,8 @@ if TYPE_CHECKING:
     from frugal_core.cache.embedders.base import Embedder
     from frugal_core.cache.stores.base import Store
 
-ALIKE = 0.9
-"""Least cosine of two answers that are taken for the same, where nothing else is said of how to compare them."""
-
 PATIENCE_S = 600.0
-"""Seconds until an audit whose answer never came is given up."""
+"""Seconds until an audit of which nothing more was heard is reported as lost. It is at risk from the first on, and stays so."""
 
 _AIM = 1.6
 _LEAST_AIM = 0.2
@@ -40,7 +39,6 @@ _DOUBT = 80.0
 _LEAST_SHARE = 0.01
 _HOPELESS = 0.05
 _HOPELESS_SHARE = 0.2
-_FATES = 50
 _CROSSED = 10_000
 _GREY = 0.2
 
@@ -53,8 +51,8 @@ class Seen(Verdict):
         features: As named in `frugal_core.cache.deciders.evidence.NAMES`.
         share: Probability with which the pair was to be compared.
         fit: Whether it was good enough to be served.
-        rate: Of the ledger's bound.
-        ticket: Number of the comparison.
+        rate: Of the account's bound.
+        ticket: Number of the comparison, in this process.
     """
 
     features: tuple[float, ...] = ()
@@ -62,6 +60,11 @@ class Seen(Verdict):
     fit: bool = False
     rate: float = math.inf
     ticket: int = 0
+
+    @property
+    def at_stake(self) -> bool:
+        """Whether this is an audit of what could have been served."""
+        return self.fit and self.learn and self.share < 1
 
 
 class Verified(Decider):
@@ -77,11 +80,18 @@ class Verified(Decider):
     sees it) is at most `max_error` times their number, at every moment. This does not rest on the model being right, nor on
     traffic that stays as it was. A neighbour that is good enough is now and then not served but compared (an audit), by a coin
     whose probability is fixed before it is tossed; so what audits find is an unbiased estimate of the errors served, and
-    nobody is served when that estimate, with the next error it may reveal, could exceed the allowance. It rests on three
-    things: the coin knows nothing of the answers; an answer that is served would have compared as it does in an audit; and
-    where an audit brings no answer, that does not depend on what the answer would have been. Processes that share a store hear
-    of each other's audits with each comparison of their own; what is under way elsewhere at that moment is not counted. The
-    model and its threshold, which is chosen on pairs that the model has not seen, only decide how many are served.
+    nobody is served when that estimate, with the next error it may reveal, could exceed the allowance. An audit counts as an
+    error from when it is begun, until its answer has been compared: also where the comparison fails, and where the process
+    ends before it, for good.
+
+    It rests on four things: the coin knows nothing of the answers; an answer that is served would have compared as it does in
+    an audit; where the model failed, or its caller gave up, the answers missing are like those that come at that time, which
+    stand for them (where most are missing, nothing stands for the rest, and these count as errors); and a process that dies
+    before its audit is written down, which is at once, does not die of what the answer would have been. Processes that share
+    a store hear of each other's audits with each of their own; one that was begun elsewhere since then is not counted yet.
+    Deciders share only with those of the same `max_error`, `compare` and `least`; a function is told from others by its code
+    and what it refers to, an object by what it holds. The model and its threshold, which is chosen on pairs that the model has
+    not seen, only decide how many are served.
 
     Beside it, `report` gives a bound that holds with probability 95% at all times, and what it means for hits alone. A promise
     about all requests is weaker than one about hits: with one hit in five, 1% of requests is 5% of hits.
@@ -134,13 +144,26 @@ class Verified(Decider):
         self._store: Store = MemoryStore()
         self._embedder: Callable[[], Embedder | None] = lambda: None
         self._compare: Grade | None = None if compare is None else grader(compare)
-        self._state = SharedState(self._store, self.max_error)
+        self._shared: SharedState | None = None
+        self._tickets = 0
+        self._scores: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._begin()
+        follow(self)
+
+    def _begin(self) -> None:
+        """What is this process's own: its name, and what it has not told others yet."""
+        self._process = secrets.token_hex(8)
         self._requests = 0
         self._hits = 0
-        self._tickets = 0
-        self._pending: OrderedDict[int, tuple[float, float]] = OrderedDict()
-        self._scores: OrderedDict[tuple[str, str], float] = OrderedDict()
-        self._fates: deque[bool] = deque([True] * 5, maxlen=_FATES)
+        self._pending: dict[int, float] = {}
+        self._pending_jumps = 0.0
+
+    def forked(self) -> None:
+        """Begin anew in a child process: other coins, and what the parent has not told others is the parent's to tell."""
+        self._lock = Lock()
+        self._begin()
+        if self._seed is None:
+            self._chance = random.Random()  # noqa: S311 - a coin, no secret
 
     def __repr__(self) -> str:
         return f"Verified(max_error={self.max_error})"
@@ -150,10 +173,22 @@ class Verified(Decider):
         kind = Verified if self._cross is None else _Crossing
         bound = kind(self.max_error, compare=self._given, cross_encoder=self._cross_given, least=self.least, seed=self._seed)
         bound._store, bound._embedder = store, embedder
-        bound._state = SharedState(store, self.max_error)
-        with suppress(StoreError):  # it is down: what was learned is taken up with the next comparison
-            bound._state.catch_up()
+        if self._given is not None:  # otherwise the embedder says how answers are compared, once it has been opened
+            bound._share()
         return bound
+
+    @property
+    def _state(self) -> SharedState:
+        return self._shared or self._share()
+
+    def _share(self) -> SharedState:
+        meaning = identity_of(self._given, self._embedder() if self._given is None else None)
+        state = SharedState(self._store, self.max_error, f"{self.least!r} {meaning}")
+        with suppress(StoreError):  # it is down: what was learned is taken up with the next comparison
+            state.catch_up()
+        with self._lock:
+            self._shared = self._shared or state
+            return self._shared
 
     # --- deciding ---
 
@@ -176,26 +211,24 @@ class Verified(Decider):
             if share < 1 and self._chance.random() >= share:
                 self._hits += 1
                 return Seen(True, "verified", None, p, False, tuple(features), share, True, math.inf, ticket)
-            self._wait_for(ticket, (1 - share) / share)
+            self._wait_for(ticket, jump_of(share))
             return Seen(False, "exploring", None, p, True, tuple(features), share, True, rate_of(least_share), ticket)
 
     def _aim(self) -> float:
         """What share of the allowed errors to aim at, now that so much of the allowance is used up."""
-        allowed = self.max_error * (self._state.ledger.requests + self._requests + 1)
-        return min(_MOST_AIM, max(_LEAST_AIM, _AIM - self._state.ledger.estimate / allowed))
+        account = self._state.account
+        allowed = self.max_error * (account.requests + self._requests + 1)
+        return min(_MOST_AIM, max(_LEAST_AIM, _AIM - (account.estimate + account.at_risk) / allowed))
 
     def _audit_share(self, p: float) -> tuple[float, float]:
         """With what probability a would-be hit is audited, and the least such probability at present."""
-        ledger = self._state.ledger
-        allowed = self.max_error * (ledger.requests + self._requests)
+        account = self._state.account
+        allowed = self.max_error * (account.requests + self._requests)
         least = self._least_share(allowed)
         share = max(least, _DOUBT * math.sqrt(1 - p) / allowed)
         if share >= 1:
             return 1.0, least
-        self._give_up()
-        answered = sum(self._fates) / len(self._fates)
-        open_jumps = sum(jump for _, jump in self._pending.values())
-        possible = (ledger.estimate + open_jumps + (1 - share) / share) / max(answered, 1e-9)
+        possible = self._pending_jumps + account.at_risk + account.estimate + jump_of(share)
         return (share, least) if possible <= allowed else (1.0, least)
 
     @staticmethod
@@ -203,17 +236,15 @@ class Verified(Decider):
         return min(1.0, max(_LEAST_SHARE, _JUMPS / allowed))
 
     def _wait_for(self, ticket: int, jump: float) -> None:
-        self._pending[ticket] = (time.monotonic(), jump)
+        """An audit that others have not heard of."""
+        self._pending[ticket] = jump
+        self._pending_jumps += jump
 
-    def _give_up(self) -> None:
-        """Let go of audits whose answer did not come."""
-        now = time.monotonic()
-        while self._pending:
-            ticket = next(iter(self._pending))
-            if now - self._pending[ticket][0] <= PATIENCE_S:
-                return
-            del self._pending[ticket]
-            self._fates.append(False)
+    def _heard_of(self, ticket: int) -> None:
+        """The account has it now, with all who share it."""
+        with self._lock:
+            jump = self._pending.pop(ticket, 0.0)
+            self._pending_jumps = max(0.0, self._pending_jumps - jump) if self._pending else 0.0
 
     def _crossed(self, candidate: Candidate) -> float:
         """The cross-encoder's score, where it was asked."""
@@ -224,17 +255,25 @@ class Verified(Decider):
     def same(self, question: str, answer: str, reference: str) -> float:
         """Whether a candidate's answer would have done, by `compare`."""
         if self._compare is None:
-            self._compare = _by_meaning(self._embedder())
+            self._compare = by_meaning(self._embedder())
         return self._compare(question, answer, reference)
 
-    def learn(self, candidate: Candidate, verdict: Verdict, same: float) -> None:
-        """Take up a comparison, share it, and fit the model anew when it is time."""
+    def opened(self, candidate: Candidate, verdict: Verdict) -> None:
+        """Share that an audit has begun: whatever becomes of this process, it is known that there was one."""
+        self._note(verdict, "begun")
+
+    def gave_up(self, verdict: Verdict) -> None:
+        """Share that an audit brought no answer."""
+        self._note(verdict, "unanswered")
+
+    def learn(self, candidate: Candidate, verdict: Verdict, same: float | None) -> None:
+        """Take up a comparison, share it, and fit the model anew when it is time. One that failed counts in audits only."""
         if not isinstance(verdict, Seen):
             return
+        if same is None:
+            self._note(verdict, "failed")
+            return
         alike, kept = self._alike(candidate, same)
-        with self._lock:
-            requests, hits = self._requests, self._hits
-            self._requests = self._hits = 0
         comparison = Comparison(
             entry=candidate.neighbour.key,
             asked=candidate.key if kept else "",
@@ -247,50 +286,82 @@ class Verified(Decider):
             rate=verdict.rate,
             outcome=same,
             alike=alike,
+            audit=self._name(verdict) if verdict.at_stake else "",
         )
-        self._state.add(comparison, requests, hits)
-        with self._lock:
-            if verdict.fit and self._pending.pop(verdict.ticket, None) is not None:
-                self._fates.append(True)
+        self._tell(comparison, verdict)
         self._state.fit_if_due()
+
+    def _note(self, verdict: Verdict, event: Literal["begun", "failed", "unanswered"]) -> None:
+        if isinstance(verdict, Seen) and verdict.at_stake:
+            note = AuditNote(self._name(verdict), event, verdict.share, verdict.rate, time.time())
+            self._tell(note, verdict)
+
+    def _name(self, verdict: Seen) -> str:
+        return f"{self._process}:{verdict.ticket}"
+
+    def _tell(self, news: Comparison | AuditNote, verdict: Seen) -> None:
+        """Share news, with what was decided since the last. Where that fails, an audit stays at risk."""
+        with self._lock:
+            requests, hits = self._requests, self._hits
+            self._requests = self._hits = 0
+        try:
+            self._state.add(news, requests, hits)
+        except BaseException:
+            with self._lock:
+                self._hits += hits  # the requests may have been written: they allow for errors, and must not count twice
+            raise
+        self._heard_of(verdict.ticket)
 
     def _alike(self, candidate: Candidate, same: float) -> tuple[tuple[str, ...], bool]:
         """Keys of the near entries with the answer that the question got, nearest first, and whether that answer is kept."""
-        own = self._store.get(candidate.key) if candidate.key else None
-        if own is None:
+        try:
+            own = self._store.get(candidate.key) if candidate.key else None
+            if own is None:
+                return (), False
+            alike = [candidate.neighbour.key] if same >= 0.5 else []
+            if not callable(self._given):  # comparing costs next to nothing
+                keys = [rival.key for rival in candidate.rivals]
+                for key, entry in zip(keys, self._store.get_many(keys), strict=True):
+                    if entry is not None and self.same(candidate.asked, entry.answer, own.answer) >= 0.5:
+                        alike.append(key)
+        except Exception:  # the comparison itself must not be lost with it
             return (), False
-        alike = [candidate.neighbour.key] if same >= 0.5 else []
-        if not callable(self._given):  # comparing costs next to nothing
-            keys = [rival.key for rival in candidate.rivals]
-            for key, entry in zip(keys, self._store.get_many(keys), strict=True):
-                if entry is not None and self.same(candidate.asked, entry.answer, own.answer) >= 0.5:
-                    alike.append(key)
         return tuple(alike), True
+
+    def prepare(self) -> None:
+        """Read what was learned through the store, if that has not been done."""
+        assert self._state is not None
 
     def report(self) -> Mapping[str, Any]:
         """What is known of the errors served.
 
         Returns:
-            `max_error`; `requests` that had a neighbour; `hits`, and `audits` of would-be hits; `compared`, all comparisons;
-            `threshold` on the probability, `None` while nobody is served; `error`, the estimated share of all requests that
-            were served an answer that differs, and `error_bound`, which it does not exceed with probability 95%; `hit_error`
-            and `hit_error_bounds`, the same of hits alone. Errors are `None` where there were no requests, or no hits.
+            `max_error`; `requests` that had a neighbour, and `serves_from`, before how many of them nobody is served; `hits`,
+            and `audits` of would-be hits; `compared`, all comparisons; `threshold` on the probability, `None` while nobody is
+            served; `error`, the estimated share of all requests that were served an answer that differs, and `error_bound`,
+            which it does not exceed with probability 95%; `hit_error`
+            and `hit_error_bounds`, the same of hits alone. Errors are `None` where there were no requests, or no hits. Audits
+            that were lost count as errors, in the upper bounds also those under way. What others found is not known before
+            the first decision where the embedder compares, which is not opened for this.
         """
-        state, ledger = self._state, self._state.ledger
+        state = self._shared or SharedState(MemoryStore(), self.max_error)
+        account = state.account
         with self._lock:
-            requests, hits = ledger.requests + self._requests, ledger.hits + self._hits
-        low, high = ledger.bounds(hits, rate_of(self._least_share(self.max_error * max(1, requests))))
+            requests, hits = account.requests + self._requests, account.hits + self._hits
+        estimate = account.estimate + account.lost(time.time() - PATIENCE_S)
+        low, high = account.bounds(hits, rate_of(self._least_share(self.max_error * max(1, requests))))
         threshold = state.model.threshold(self._aim()) if state.model is not None else math.inf
         return {
             "max_error": self.max_error,
             "requests": requests,
+            "serves_from": math.ceil(_JUMPS / self.max_error),
             "hits": hits,
-            "audits": ledger.audits,
+            "audits": account.audits,
             "compared": state.compared,
             "threshold": threshold if math.isfinite(threshold) else None,
-            "error": ledger.estimate / requests if requests else None,
+            "error": estimate / requests if requests else None,
             "error_bound": high / requests if requests else None,
-            "hit_error": min(1.0, ledger.estimate / hits) if hits else None,
+            "hit_error": min(1.0, estimate / hits) if hits else None,
             "hit_error_bounds": (low / hits, high / hits) if hits else None,
         }
 
@@ -339,11 +410,3 @@ def _batched(cross_encoder: Any) -> Callable[[list[tuple[str, str]]], Sequence[f
             "an object with predict(pairs), such as a CrossEncoder of sentence-transformers."
         )
     return lambda pairs: [float(cross_encoder(asked, cached)) for asked, cached in pairs]
-
-
-def _by_meaning(embedder: Embedder | None) -> Grade:
-    if embedder is None:
-        return lambda question, answer, reference: float(normalised(answer, reference))
-    from frugal_core.learning.semantic import SemanticAgreement
-
-    return SemanticAgreement(embedder, threshold=ALIKE)

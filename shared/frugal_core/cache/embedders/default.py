@@ -34,8 +34,9 @@ def default_embedder() -> Embedder | None:
                 warnings.warn(f"The exported embedder is passed over. {failures[0]}", FrugalWarning, stacklevel=2)
             return as_embedder(found)
     warnings.warn(
-        f"The cache answers only questions asked in the same words: there is no embedder ({'; '.join(failures)}). Install "
-        "one by pip install 'langchain-frugal[embeddings]', give embed=…, or say embed=None.",
+        f"The cache answers only questions asked in the same words: there is no embedder ({'; '.join(failures)}). Install one "
+        "by pip install 'langchain-frugal[embeddings]', with a network or with frugal embedder export FOLDER; give embed=…, or "
+        "say embed=None.",
         FrugalWarning,
         stacklevel=2,
     )
