@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.runnables import RunnableConfig
 
 from frugal_core.decision import Decision
+from frugal_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from frugal_core.cache.options import CacheOptions
@@ -78,10 +81,31 @@ def options_for(config: RunnableConfig, asked: Mapping[str, Any]) -> CacheOption
         asked: Those among its arguments, by the names in `CALL_ARGUMENTS`.
 
     Raises:
-        ConfigurationError: One is of the wrong type.
+        ConfigurationError: One is of the wrong type, or a name in the config looks like one of `CONFIGURABLE` misspelt: an
+            answer kept without its namespace would be everybody's. Names that look like none may be a graph's own.
     """
     from frugal_core.cache.options import current_options, with_options
 
     configurable = config.get("configurable") or {}
+    for name in configurable:
+        if meant := _meant(name):
+            raise ConfigurationError(f'{name!r} in config["configurable"] is no option of the cache. Did you mean {meant!r}?')
     named = {own: configurable[name] for name, own in CONFIGURABLE.items() if configurable.get(name) is not None}
     return with_options(current_options(), {**named, **asked})
+
+
+@lru_cache(1024)
+def _meant(name: Any) -> str | None:
+    """The option that a name looks like; `None` for an option itself, and for what looks like none.
+
+    >>> _meant("cache_namepsace"), _meant("cache_refresh"), _meant("cache_no_cache"), _meant("namespace"), _meant("thread_id")
+    ('cache_namespace', 'refresh_cache', 'no_cache', None, None)
+    """
+    if name in CONFIGURABLE or not isinstance(name, str):
+        return None
+    words = set(name.split("_"))
+    for option in CONFIGURABLE:
+        if words == set(option.split("_")):
+            return option
+    close = get_close_matches(name, CONFIGURABLE, 1, 0.8)
+    return close[0] if close else None

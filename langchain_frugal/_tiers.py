@@ -18,6 +18,7 @@ from frugal_core.provider_logprobs import refuses_logprobs
 from frugal_core.tiers import Experience, describe, unique_names
 from frugal_core.types import Call, Tier
 from langchain_frugal._logprobs import logprob_kwargs, missing_logprobs_hint
+from langchain_frugal._settings import settings_of
 
 _SHARED = ("temperature", "max_tokens", "stop")
 """Standard parameters that a built model object takes over; others act only while a model is being built."""
@@ -145,6 +146,11 @@ def identity(tier: TierModel) -> str:
 def identity_of(runnable: Runnable[Any, Any], unique: object) -> str:
     """All that a runnable's answers depend on, for cache keys.
 
+    Core knows the settings of a model that LangChain can serialize, and of one that has `_identifying_params`. Of any other,
+    as most people's own are, the class and all that can be seen of its fields count (`settings_of`). Define
+    `_identifying_params` where that is too little, as with a setting inside an object, or too much, as with a counter among
+    the fields, which makes every call a miss.
+
     Args:
         runnable: A chat model, or a chain.
         unique: What tells a chain from others if there is code in it.
@@ -154,7 +160,7 @@ def identity_of(runnable: Runnable[Any, Any], unique: object) -> str:
         kwargs = {**runnable.kwargs, **kwargs}
         runnable = runnable.bound
     if isinstance(runnable, BaseChatModel):
-        return f"{type(runnable).__name__}:{runnable._get_llm_string(**kwargs)}"
+        return f"{type(runnable).__name__}:{runnable._get_llm_string(**kwargs)}{settings_of(runnable)}"
     written = dumps(runnable)
     return f"{written}:{kwargs}:{unique if 'not_implemented' in written else ''}"
 

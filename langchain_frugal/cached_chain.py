@@ -51,14 +51,15 @@ class CachedChain(Runnable[Any, Any]):
         retriever: Finds the documents for a question. It is asked once for an answer, and once to check one.
         documents: Key under which the chain is given the documents.
         validate: `"retrieval"`: the stored question must find the same documents; `"version"`: the version must be the same;
-            `"none"`: no check. Default: the first of these for which there is what it needs.
+            `"none"`: no check. Default: the first of the other two for which there is what it needs.
         version: Version of what the chain knows, or a function that says it.
         identity: What tells the chain from others with the same store, such as a name with a number that changes with prompt
             or model. Default: its serialization; a chain with code in it is then like no other, and shares no answers with
             the next process.
 
     Raises:
-        ConfigurationError: An argument is out of range, or what it needs is missing.
+        ConfigurationError: An argument is out of range, or what it needs is missing; or nothing says how answers are checked,
+            not even `validate="none"`. A retriever inside the chain cannot be seen: take it out, and give it here.
 
     >>> from langchain_core.documents import Document
     >>> store = {"Opening hours?": [Document("We open at 9.")]}
@@ -90,7 +91,12 @@ class CachedChain(Runnable[Any, Any]):
             raise ConfigurationError(f"cache={cache!r} must be a SemanticCache, or the URL of its store: 'disk:.frugal'.")
         needs = {"retrieval": retriever, "version": version, "none": True}
         if validate is None:
-            validate = "retrieval" if retriever is not None else "version" if version is not None else "none"
+            validate = "retrieval" if retriever is not None else "version" if version is not None else None
+        if validate is None:
+            raise ConfigurationError(
+                "CachedChain cannot tell when an answer is out of date. Give retriever=… (taken out of the chain, which then "
+                'is given the documents), or version=… of what the chain knows, or validate="none" if its answers never change.'
+            )
         if validate not in needs:
             raise ConfigurationError(f'validate={validate!r} must be "retrieval", "version" or "none".')
         if needs[validate] is None:
@@ -204,11 +210,11 @@ class CachedChain(Runnable[Any, Any]):
 
     def _lookup(self, input: Any, config: RunnableConfig, asked: Mapping[str, Any]) -> Lookup | None:
         found = self._question(input, config, asked)
-        return None if found is None else self._noted(self.cache.lookup(*found, valid=self._validator(config)))
+        return None if found is None else self.cache.lookup(*found, valid=self._validator(config))
 
     async def _alookup(self, input: Any, config: RunnableConfig, asked: Mapping[str, Any]) -> Lookup | None:
         found = self._question(input, config, asked)
-        return None if found is None else self._noted(await self.cache.alookup(*found, valid=self._validator(config)))
+        return None if found is None else await self.cache.alookup(*found, valid=self._validator(config))
 
     def _question(self, input: Any, config: RunnableConfig, asked: Mapping[str, Any]) -> tuple[Question, CacheOptions] | None:
         """An input as a question; `None` where it is none, asks to be left alone, or cannot be told from others."""
@@ -223,6 +229,8 @@ class CachedChain(Runnable[Any, Any]):
             return None
         semantic = not any(map(_is_history, rest.values()))
         namespace = self.cache.namespace(options)
+        if self._version is not None:  # as it is before the answer is made; it may raise, so before the lookup, too
+            options = self._version.noted(options)
         return text_question(text, "langchain.chain", 1, self._identity, given, namespace=namespace, semantic=semantic), options
 
     def _text(self, input: Any) -> str | None:
@@ -241,12 +249,6 @@ class CachedChain(Runnable[Any, Any]):
             return _documents(await retriever.ainvoke(question, config))
 
         return SameDocuments(lambda question: _documents(retriever.invoke(question, config)), aretrieve)
-
-    def _noted(self, lookup: Lookup) -> Lookup:
-        """A lookup that keeps the version with the answer, as it was before that was made."""
-        if self._version is not None:
-            lookup.options = self._version.noted(lookup.options)
-        return lookup
 
     def _given(self, input: Any, lookup: Lookup | None, config: RunnableConfig) -> Any:
         """What the chain is given, with the documents if there is a retriever."""

@@ -91,21 +91,25 @@ def _nothing(name: str) -> None:
 
 
 def llm_settings(llm: LLM) -> dict[str, Any]:
-    """All that is known of a model's settings: its class, its fields, and what of its private ones are settings."""
+    """All that is known of a model's settings: its class, metadata and fields, and what of its private ones are settings."""
     return {"class": named(type(llm)), **{name: plain(value, named) for name, value in _settings(llm).items()}}
 
 
 class LLMIdentity:
     """The digest of one model's settings, made anew only when one of them has changed.
 
+    Private numbers and lists count as they are when this is made, for they may be settings, but also counters and logs, with
+    which no call would ever equal another. All else counts as it is at each call.
+
     Args:
         llm: The model.
     """
 
-    __slots__ = ("_digest", "_llm", "_seen")
+    __slots__ = ("_digest", "_first", "_llm", "_seen")
 
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
+        self._first = plain(_private(llm, _may_be_counter), named)
         self._seen: dict[str, Any] | None = None
         self._digest = ""
 
@@ -113,7 +117,7 @@ class LLMIdentity:
         """32 hexadecimal digits."""
         now = _settings(self._llm)
         if not self._same(now):
-            self._digest = digest(llm_settings(self._llm))
+            self._digest = digest(llm_settings(self._llm), self._first)
             self._seen = {name: _frozen(value) for name, value in now.items()}
         return self._digest
 
@@ -125,11 +129,23 @@ class LLMIdentity:
 
 
 def _settings(llm: LLM) -> dict[str, Any]:
+    metadata = _metadata(llm)  # first, since it may fill in a field: a context window that a server tells
     found = {name: value for name, value in llm.__dict__.items() if _counts(name)}
-    for name, value in (llm.__pydantic_private__ or {}).items():
-        if _is_setting(name, value):
-            found[name] = value  # noqa: PERF403 -- in place, since this is done for every question
-    return found
+    return {**found, **_private(llm, _is_setting), "metadata": metadata}
+
+
+def _metadata(llm: LLM) -> dict[str, Any] | None:
+    """What a model says of itself, often all that tells its name; `None` where it cannot say, as of a name unknown to it."""
+    try:
+        metadata = llm.metadata
+    except Exception:  # whatever an integration's own code raises
+        return None
+    return dict(metadata.__dict__)
+
+
+def _private(llm: LLM, wanted: Callable[[Any], bool]) -> dict[str, Any]:
+    private = llm.__pydantic_private__ or {}
+    return {name: value for name, value in private.items() if wanted(value) and _counts(name) and _counts(name.lstrip("_"))}
 
 
 @cache
@@ -137,9 +153,14 @@ def _counts(name: str) -> bool:
     return name not in _ELSEWHERE and not _SECRET.search(name)
 
 
-def _is_setting(name: str, value: Any) -> bool:
-    """Whether a private attribute says how a model is set, as some integrations keep it; others are clients and counters."""
-    return isinstance(value, (dict, BaseModel)) and not isinstance(value, LLM) and name != "_memory"
+def _is_setting(value: Any) -> bool:
+    """Whether a private attribute says how a model is set, as many integrations keep it; others are clients and counters."""
+    return isinstance(value, (str, bool, tuple, dict, BaseModel)) and not isinstance(value, LLM)
+
+
+def _may_be_counter(value: Any) -> bool:
+    """Whether a private attribute may be a setting, but also something that changes with each call."""
+    return isinstance(value, (int, float, list)) and not isinstance(value, bool)
 
 
 def _frozen(value: Any) -> Any:

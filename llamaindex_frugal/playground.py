@@ -93,6 +93,10 @@ class PlaygroundLLM(FunctionCallingLLM):
     def __init__(self, model: str = "playground-large", **options: Any) -> None:
         super().__init__(model=known_model(model), **options)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # which sets every field, so that logprobs=False would seem to be wanted
+        object.__setattr__(self, "__pydantic_fields_set__", state["__pydantic_fields_set__"])
+
     @classmethod
     @override
     def class_name(cls) -> str:

@@ -162,9 +162,39 @@ async def test_the_version_decides(way: str) -> None:
 
 
 @each_way
+async def test_a_version_that_cannot_be_told_leaves_nobody_waiting(way: str) -> None:
+    faults = [OSError("down")]
+
+    def version() -> str:
+        if faults:
+            raise faults.pop()
+        return "1"
+
+    model = small("At 9.")
+    chain = shop(model, version=version, retriever=shelf(), validate="version")
+    with pytest.raises(OSError, match="down"):
+        await ask(chain, way)
+    assert not chain.cache._flights._flying
+    assert [await ask(chain, way) for _ in range(2)] == ["At 9."] * 2
+    assert len(model.log) == 1
+
+
+@each_way
+async def test_a_namespace_that_cannot_be_told_is_an_error(way: str) -> None:
+    def whose() -> str:
+        raise LookupError("no tenant")
+
+    model = small("At 9.")
+    chain = shop(model, shelf(), cache=cache(namespace=whose))
+    with pytest.raises(LookupError, match="no tenant"):
+        await ask(chain, way)
+    assert len(model.log) == 0
+
+
+@each_way
 async def test_any_chain_without_a_check(way: str) -> None:
     model = small("At 9.")
-    chain = CachedChain(ChatPromptTemplate.from_template("{question}") | model, cache())
+    chain = CachedChain(ChatPromptTemplate.from_template("{question}") | model, cache(), validate="none")
     missed, hit = await ask(chain, way), await ask(chain, way, NEAR)
     assert missed.text == hit.text == "At 9."
     assert decision(hit)["cache"] == "hit"
@@ -181,6 +211,7 @@ async def test_everything_else_must_agree(way: str) -> None:
         ChatPromptTemplate.from_messages([("system", "{language}"), ("placeholder", "{history}"), ("human", "{question}")])
         | model,
         cache(),
+        validate="none",
     )
     turns = [HumanMessage("hi", id="1"), AIMessage("yes?", id="2")]
     inputs: list[Any] = [
@@ -203,9 +234,12 @@ async def test_everything_else_must_agree(way: str) -> None:
 
 def test_chains_are_told_apart_unless_they_are_named_alike() -> None:
     own = cache()
-    chains = [CachedChain(RunnableLambda(lambda _, number=number: str(number)), own) for number in range(2)]
+    unchecked: dict[str, Any] = {"validate": "none"}
+    chains = [CachedChain(RunnableLambda(lambda _, number=number: str(number)), own, **unchecked) for number in range(2)]
     assert [chain.invoke(QUESTION) for chain in chains] == ["0", "1"]
-    named = [CachedChain(RunnableLambda(lambda _, number=number: str(number)), own, identity="shop-1") for number in range(2)]
+    named = [
+        CachedChain(RunnableLambda(lambda _, number=number: str(number)), own, identity="1", **unchecked) for number in range(2)
+    ]
     assert [chain.invoke(QUESTION) for chain in named] == ["0", "0"]
 
 
@@ -242,7 +276,7 @@ def test_outputs_come_back_as_new_objects(output: Any) -> None:
         calls.append(1)
         return output
 
-    chain = CachedChain(RunnableLambda(answer), cache())
+    chain = CachedChain(RunnableLambda(answer), cache(), validate="none")
     first, second = chain.invoke(QUESTION), chain.invoke(QUESTION)
     assert len(calls) == 1
     if isinstance(output, AIMessage):
@@ -259,7 +293,7 @@ def test_what_would_not_come_back_the_same_is_not_kept(output: Any) -> None:
         calls.append(1)
         return output
 
-    chain = CachedChain(RunnableLambda(answer), cache())
+    chain = CachedChain(RunnableLambda(answer), cache(), validate="none")
     assert [chain.invoke(QUESTION) for _ in range(2)] == [output] * 2
     assert len(calls) == 2
 
@@ -327,6 +361,8 @@ def test_a_real_model() -> None:
 
 
 def test_bad_arguments() -> None:
+    with pytest.raises(ConfigurationError, match=r'Give retriever=.*version=.*validate="none"'):
+        CachedChain(small(), cache())
     with pytest.raises(ConfigurationError, match="cache=7 must be a SemanticCache"):
         CachedChain(small(), 7)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match='validate="retrieval" needs retriever='):
