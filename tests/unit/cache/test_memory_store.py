@@ -78,3 +78,24 @@ def test_eviction_is_in_the_order_that_a_plain_search_finds(eviction):
             store.put(entry(key.removeprefix("key-")))
             known[key] = (0, step)
         assert keys(store.scan()) == sorted(known)
+
+
+def test_expired_entries_go_although_nobody_asks_for_them():
+    store = MemoryStore(Limits(max_entries=None))
+    follower = Follower(store)
+    for number in range(5_000):
+        store.put(entry(str(number), expires_s=1.0, vector=b"12345678"))
+    store.put(entry("lasting", vector=b"12345678"))
+    follower.pull()
+    assert store.size().entries == 1
+    assert set(follower.known) == {"key-lasting"}
+
+
+def test_an_entry_stored_anew_lives_as_long_as_the_new_one():
+    store = MemoryStore()
+    for _ in range(3_000):
+        store.put(entry("a", expires_s=2e10))
+    store.put(entry("a"))
+    store.put(entry("b"))
+    assert store.size().entries == 2
+    assert len(store._expiring) <= 2_000

@@ -718,3 +718,52 @@ def test_options_are_checked():
         pass
     with pytest.raises(ConfigurationError, match="refresh=1"), cache_options(refresh=1):
         pass
+
+
+# --- nobody waits for what nobody needs ---
+
+
+async def test_letting_go_of_a_distant_lock_is_left_to_a_thread():
+    class Distant(Shared):
+        remote = True
+
+        def release(self, key):
+            super().release(key)
+            self.threads = threading.get_ident()
+
+    store = Distant()
+    own = cache(store)
+    (await own.alookup(ask(LONG))).abandon()
+    await (await own.alookup(ask("something else entirely"))).asettle(told())
+    assert own._releases.drain(10)
+    assert len(store.released) == 2
+    assert store.threads != threading.get_ident()
+
+
+def test_comparisons_that_pile_up_are_left_out_but_for_audits(monkeypatch):
+    monkeypatch.setattr("frugal_core.cache.comparisons.MOST_WAITING", 3)
+    begun, done = threading.Event(), threading.Event()
+
+    class Slow(Curious):
+        reason = "unsure"
+
+        def decide(self, candidate):
+            return Verdict(False, self.reason, learn=True)
+
+        def same(self, question, answer, reference):
+            begun.set()
+            assert done.wait(10)
+            return 1.0
+
+    decider = Slow()
+    own = filled(cache(decider=decider), LONG)
+    own.lookup(ask(NEAR)).settle(told())
+    assert begun.wait(10)
+    for number in range(10):
+        own.lookup(ask(f"{NEAR} {number}")).settle(told())
+    decider.reason = "exploring"
+    own.lookup(ask(f"{NEAR} audited")).settle(told())
+    done.set()
+    found = heard(own, decider)
+    assert 2 <= found.count(("learn", 1.0)) <= 5
+    assert found[-1] == ("learn", 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from threading import RLock
@@ -36,6 +37,7 @@ class MemoryStore(Store):
         self._closed = False
         self._entries: dict[str, Entry] = {}
         self._order = self._new_order()
+        self._expiring: list[tuple[float, str]] = []  # a heap: who expires first; what was replaced may still stand in it
         self._bytes = 0
         self._evicted = 0
         self._changes = 0
@@ -62,6 +64,7 @@ class MemoryStore(Store):
         with self._lock:
             self._check()
             key, size = entry.key, entry.size
+            self._sweep()
             self._forget(key)
             self._make_room(size)
             self._entries[key] = entry
@@ -70,6 +73,8 @@ class MemoryStore(Store):
             self._changes += 1
             self._stored[key] = self._changes
             self._gone.pop(key, None)
+            if entry.expires_s is not None:
+                heapq.heappush(self._expiring, (entry.expires_s, key))
 
     def delete(self, keys: Iterable[str]) -> int:
         """Remove entries."""
@@ -154,8 +159,21 @@ class MemoryStore(Store):
     def _new_order(self) -> Order:
         return Recency() if self.limits.eviction == "lru" else Frequency()
 
+    def _sweep(self) -> None:
+        """Remove what has expired, whether anybody asks for it or not."""
+        now = time()
+        while self._expiring and self._expiring[0][0] <= now:
+            _, key = heapq.heappop(self._expiring)
+            entry = self._entries.get(key)
+            if entry is not None and not entry.alive(now):
+                self._remove(key)
+        if len(self._expiring) > 2 * len(self._entries) + 1_000:
+            self._expiring = [(entry.expires_s, key) for key, entry in self._entries.items() if entry.expires_s is not None]
+            heapq.heapify(self._expiring)
+
     def _empty(self) -> None:
         self._entries.clear()
+        self._expiring.clear()
         self._order = self._new_order()
         self._bytes = 0
         self._stored.clear()
