@@ -7,13 +7,10 @@ import json
 from langchain_core.messages import AIMessage
 
 from frugal_core.cache import Answered
-from frugal_core.cache.storable import objection_to
+from frugal_core.cache.storable import UNSERIALIZABLE, objection_to
 from frugal_core.pricing import PriceBook
 from frugal_core.types import Answer
 from langchain_frugal._convert import spoken
-
-UNSERIALIZABLE = "unserializable"
-"""The objection against what holds something that is no plain data."""
 
 
 def answered(message: AIMessage, payload: str | None, temperature: float | None, *, semantic: bool = True) -> Answered:

@@ -13,9 +13,9 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 
 from frugal_core.cache import Answered, CacheOptions, Lookup, Question, SemanticCache
-from frugal_core.cache.storable import objection_to
+from frugal_core.cache.storable import UNSERIALIZABLE, objection_to
 from frugal_core.decision import Decision
-from langchain_frugal._answered import UNSERIALIZABLE, compared
+from langchain_frugal._answered import compared
 from langchain_frugal._cached import options_for
 from langchain_frugal._convert import to_messages
 from langchain_frugal._question import question_from

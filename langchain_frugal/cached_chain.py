@@ -18,10 +18,10 @@ from frugal_core.cache import Answered, Lookup, SemanticCache, text_question
 from frugal_core.cache.options import CacheOptions
 from frugal_core.cache.question import Question
 from frugal_core.cache.retrieval import SameDocuments, SameVersion, Validator
-from frugal_core.cache.storable import objection_to
+from frugal_core.cache.storable import UNSERIALIZABLE, objection_to
 from frugal_core.errors import ConfigurationError
 from frugal_core.types import Answer
-from langchain_frugal._answered import UNSERIALIZABLE, answered
+from langchain_frugal._answered import answered
 from langchain_frugal._cached import CALL_ARGUMENTS, options_for
 from langchain_frugal._chain_payload import decoded, encoded, in_pieces, text_in
 from langchain_frugal._convert import with_metadata

@@ -6,10 +6,9 @@ to its end. A streamed answer is kept before its last piece is handed out, and o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
@@ -18,11 +17,12 @@ from llama_index.core.llms.llm import default_completion_to_prompt
 
 from frugal_core.cache.entry import Entry
 from frugal_core.cache.lookup import Answered, Lookup
-from frugal_core.cache.options import cache_options, current_options, taken_options
+from frugal_core.cache.options import current_options, taken_options
 from frugal_core.cache.question import Question, digest
 from frugal_core.cache.retrieval import Validator
 from frugal_core.cache.semantic_cache import SemanticCache
-from frugal_core.cache.storable import objection_to
+from frugal_core.cache.storable import UNSERIALIZABLE, objection_to
+from frugal_core.cache.warming import Known, warm
 from frugal_core.decision import Decision
 from frugal_core.engine import aclosed, adrive, adrive_stream, closed, drive, drive_stream
 from frugal_core.errors import ConfigurationError
@@ -209,33 +209,22 @@ class CachedRunner(Runner):
             rows: Conversations with their answers.
             chats: Whether they are to be asked as messages; else one by one as prompts.
         """
-        known, count = known_answers(rows), 0
-        with cache_options(refresh=True, no_cache=False):
-            while part := list(islice(known, _AT_ONCE)):
-                self._keep([(self._known(messages, chats=chats), answer) for messages, answer in part])
-                count += len(part)
-        return count
+
+        def known(row: tuple[list[ChatMessage], str]) -> Known | None:
+            messages, answer = row
+            request = self._known(messages, chats=chats)
+            question = self.question(request, request.query(self.abouts, self.reference))
+            response = ChatResponse(message=ChatMessage(answer, role=MessageRole.ASSISTANT))
+            answered = Answered(answer, write_response(response, None) or "")
+            return None if question is None else (question, request.options, answered)
+
+        return warm(self.cache, known_answers(rows), known)
 
     def _known(self, messages: list[ChatMessage], *, chats: bool) -> Request:
         single = len(messages) == 1 and not chats
         request: Request = CompletionRequest(messages[0].content or "", False, {}) if single else ChatRequest(messages, {})
         self.prepare(request)
         return request
-
-    def _keep(self, known: Sequence[tuple[Request, str]]) -> None:
-        """Store a few, whose questions are embedded in one call."""
-        found = [
-            (question, request.options, answer)
-            for request, answer in known
-            if (question := self.question(request, request.query(self.abouts, self.reference))) is not None
-        ]
-        texts = [question.text for question, _, _ in found if question.semantic]
-        if texts and self.cache.embedder is not None:
-            self.cache.embedder.embed(texts)  # it remembers them
-        lookups = self.cache.lookup_many([question for question, _, _ in found], [options for _, options, _ in found])
-        for lookup, (_, _, answer) in zip(lookups, found, strict=True):
-            response = ChatResponse(message=ChatMessage(answer, role=MessageRole.ASSISTANT))
-            lookup.settle(Answered(answer, write_response(response, None) or ""))
 
     # --- shared ---
 
@@ -254,7 +243,7 @@ class CachedRunner(Runner):
         return Answered(
             text,
             payload,
-            objection or (None if payload else "unserializable"),
+            objection or (None if payload else UNSERIALIZABLE),
             semantic=not answer.tool_calls or request.typed,
             cost_usd=decision.cost_usd,
             baseline_cost_usd=decision.baseline_cost_usd,

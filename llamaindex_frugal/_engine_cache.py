@@ -21,7 +21,7 @@ from frugal_core.cache.options import CacheOptions, current_options
 from frugal_core.cache.question import LONGEST, Question, text_question
 from frugal_core.cache.retrieval import Document, SameDocuments, SameVersion, Validator
 from frugal_core.cache.semantic_cache import SemanticCache
-from frugal_core.cache.storable import objection_to
+from frugal_core.cache.storable import UNSERIALIZABLE, objection_to
 from frugal_core.decision import Decision
 from frugal_core.errors import ConfigurationError
 from frugal_core.types import Answer
@@ -293,7 +293,7 @@ class EngineCache:
     def _answered(self, engine: Engine, response: RESPONSE_TYPE, text: str | None) -> Answered:
         written = write_engine_response(response, text)
         if written is None:
-            return Answered("", "", "unserializable")
+            return Answered("", "", UNSERIALIZABLE)
         temperature = highest_temperature(getattr(engine.synthesizer, "_llm", None))
         failed = written[0] == getattr(engine.synthesizer, "_empty_response", None)  # some swallow a model's error and say so
         objection = "empty" if failed else engine.objection(response)

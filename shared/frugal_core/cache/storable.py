@@ -8,6 +8,9 @@ from frugal_core.decision import Decision
 from frugal_core.policies.flaws import flaw_of
 from frugal_core.types import Answer
 
+UNSERIALIZABLE = "unserializable"
+"""The objection of a framework against an answer that holds something that is no plain data."""
+
 _UNSURE = frozenset({"budget_spent", "no_signal"})
 
 _REFUSAL = re.compile(

@@ -153,11 +153,17 @@ def test_a_guards_veto_is_told_and_the_next_neighbour_tried():
     assert own.stats().vetoes == {"no_plural": before + 1}
 
 
-def test_a_refused_neighbour_is_told():
+def test_below_what_the_decider_would_ever_take_nothing_is_looked_at():
     found = filled(cache(decider=0.99), LONG).lookup(ask(NEAR))
     assert found.hit is None
-    found = filled(cache(decider=0.99), LONG).lookup(ask(NEAR))
-    assert found.notes == []  # below what the decider would ever take, nothing is looked at
+    assert found.notes == []
+
+
+def test_a_refused_neighbour_is_told():
+    own, _ = curious()
+    found = own.lookup(ask(NEAR))
+    assert found.hit is None
+    assert found.notes == [f"exploring: {LONG!r}, similarity {found.candidate.neighbour.similarity:.3f}"]
 
 
 def test_an_expired_neighbour_makes_way_for_the_next():
