@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-_SECRET = re.compile(r"key$|access_key|secret|password|credential|authorization|(^|_)token$|headers$", re.IGNORECASE)
+from frugal_core.secret_names import is_secret
+
 _ELSEWHERE = frozenset({*BaseChatModel.model_fields, "timeout", "request_timeout", "max_retries"}) - {"output_version"}
 """Fields that decide about nothing in an answer: callbacks, tags, the cache, ..."""
 
@@ -56,7 +56,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (SecretStr, SecretBytes)):
         return None
     if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items() if not _SECRET.search(str(name))}
+        return {str(name): _plain(part) for name, part in value.items() if not is_secret(str(name))}
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
     if isinstance(value, (set, frozenset)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache
@@ -16,8 +15,8 @@ from frugal_core.cache.question import digest
 from frugal_core.errors import ConfigurationError
 from frugal_core.policies import Policy
 from frugal_core.saving import encode
+from frugal_core.secret_names import is_secret
 
-_SECRET = re.compile(r"key$|access_key|secret|password|credential|authorization|_token$|headers$", re.IGNORECASE)
 _ELSEWHERE = frozenset({"callback_manager", "rate_limiter", "timeout", "max_retries", "cache", "memory", "verbose"})
 """Fields that decide about nothing in an answer."""
 
@@ -62,10 +61,8 @@ def plain(value: Any, opaque: Callable[[Any], Any] = refused) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, Mapping):
-        secret = (
-            _SECRET.search if opaque is named else _nothing
-        )  # an argument of a call may have any name: a tool's schema, say
-        return {str(name): plain(part, opaque) for name, part in value.items() if not secret(str(name))}
+        settings = opaque is named  # an argument of a call may have any name: a tool's schema, say
+        return {str(name): plain(part, opaque) for name, part in value.items() if not (settings and is_secret(str(name)))}
     if isinstance(value, (list, tuple)):
         return [plain(part, opaque) for part in value]
     if isinstance(value, (set, frozenset)):
@@ -84,10 +81,6 @@ def plain(value: Any, opaque: Callable[[Any], Any] = refused) -> Any:
         return encode(value)  # Frugal's own small objects
     except ConfigurationError:
         return opaque(value)
-
-
-def _nothing(name: str) -> None:
-    return None
 
 
 def llm_settings(llm: LLM) -> dict[str, Any]:
@@ -150,7 +143,7 @@ def _private(llm: LLM, wanted: Callable[[Any], bool]) -> dict[str, Any]:
 
 @cache
 def _counts(name: str) -> bool:
-    return name not in _ELSEWHERE and not _SECRET.search(name)
+    return name not in _ELSEWHERE and not is_secret(name)
 
 
 def _is_setting(value: Any) -> bool:
