@@ -15,6 +15,7 @@ from frugal_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from frugal_core.cache.options import CacheOptions
+    from frugal_core.cache.semantic_cache import SemanticCache
 
 CONFIGURABLE: Mapping[str, str] = {
     "cache_namespace": "namespace",
@@ -109,3 +110,18 @@ def _meant(name: Any) -> str | None:
             return option
     close = get_close_matches(name, CONFIGURABLE, 1, 0.8)
     return close[0] if close else None
+
+
+def semantic_cache(cache: Any, settings: Mapping[str, Any]) -> SemanticCache:
+    """The semantic cache that a user gave, or named by the URL of its store and further arguments.
+
+    Raises:
+        ConfigurationError: It is neither, or arguments came with a cache.
+    """
+    from frugal_core.cache.semantic_cache import SemanticCache
+
+    if isinstance(cache, SemanticCache) and settings:
+        raise ConfigurationError(f"{', '.join(settings)} cannot be given with a cache: give them to the cache.")
+    if not isinstance(cache, (SemanticCache, str)):
+        raise ConfigurationError(f"cache={cache!r} must be a SemanticCache, or the URL of its store: 'disk:.frugal'.")
+    return cache if isinstance(cache, SemanticCache) else SemanticCache(cache, **settings)

@@ -18,9 +18,8 @@ from langchain_core.runnables.config import var_child_runnable_config
 from pydantic_core import PydanticSerializationError, to_json
 
 from frugal_core.cache import Answered, CacheOptions, Lookup, Question, SemanticCache
-from frugal_core.errors import ConfigurationError
 from langchain_frugal._answered import answered
-from langchain_frugal._cached import options_for
+from langchain_frugal._cached import options_for, semantic_cache
 from langchain_frugal._convert import with_metadata
 from langchain_frugal._payload import from_payload, to_payload
 from langchain_frugal._question import question_from
@@ -56,11 +55,7 @@ class FrugalCache(BaseCache):
     """
 
     def __init__(self, cache: SemanticCache | str = "memory://", **settings: Any) -> None:
-        if isinstance(cache, SemanticCache) and settings:
-            raise ConfigurationError(f"{', '.join(settings)} cannot be given with a cache: give them to the cache.")
-        if not isinstance(cache, (SemanticCache, str)):
-            raise ConfigurationError(f"cache={cache!r} must be a SemanticCache, or the URL of its store: 'disk:.frugal'.")
-        self.semantic_cache = cache if isinstance(cache, SemanticCache) else SemanticCache(cache, **settings)
+        self.semantic_cache = semantic_cache(cache, settings)
         self._questions: Callable[[str, str, str], Question] = lru_cache(_REMEMBERED)(self._parsed)
         self._missed: OrderedDict[str, Lookup] = OrderedDict()
         self._lock = Lock()
